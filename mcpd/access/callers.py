@@ -1,0 +1,89 @@
+"""Who is calling: the user behind a connection, by the kernel's word, and whether that user may call at all.
+
+Unix socket: SO_PEERCRED. Loopback TCP: the owner of the other end (sockdiag). No secret is needed on one machine.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+from mcpd.access.sockdiag import socket_owner
+from mcpd.errors import AccessDenied
+
+_CREDENTIALS = struct.Struct("=iII")
+_CACHE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: ``name`` for audit and journal, ``admitted`` and, if not, why in ``refusal``."""
+
+    name: str
+    admitted: bool
+    refusal: str = ""
+
+    def require_admitted(self) -> None:
+        """Raise ``AccessDenied`` unless this caller may use mcpd."""
+        if not self.admitted:
+            raise AccessDenied(self.refusal)
+
+
+UNKNOWN = Caller("unknown", False, "the kernel does not tell which user opened this connection")
+
+
+class Callers:
+    """Identify connections; *open_loopback* admits everyone, else root, our own user and members of *admin_group*."""
+
+    def __init__(self, admin_group: str, *, open_loopback: bool) -> None:
+        self._admin_group = admin_group
+        self._open = open_loopback
+        self._cache: dict[int, tuple[float, Caller]] = {}
+
+    def identify(self, connection: socket.socket) -> Caller:
+        """Return who holds the other end of *connection*."""
+        uid = _peer_uid(connection)
+        if uid is None:
+            return Caller("unknown", True) if self._open else UNKNOWN
+        # The user database may be slow (LDAP) and does not change often.
+        known = self._cache.get(uid)
+        now = time.monotonic()
+        if known is None or known[0] < now:
+            known = (now + _CACHE_S, self._judge(uid))
+            self._cache[uid] = known
+        return known[1]
+
+    def _judge(self, uid: int) -> Caller:
+        try:
+            user = pwd.getpwuid(uid)
+        except KeyError:
+            name, member = f"uid:{uid}", False
+        else:
+            name, member = user.pw_name, self._is_member(user)
+        if self._open or member or uid in (0, os.geteuid()):
+            return Caller(name, True)
+        hint = f"an administrator may run: usermod -aG {self._admin_group} {name}"
+        return Caller(name, False, f"user {name} is not in group {self._admin_group}; {hint}")
+
+    def _is_member(self, user: pwd.struct_passwd) -> bool:
+        try:
+            gid = grp.getgrnam(self._admin_group).gr_gid
+        except KeyError:
+            return False
+        return gid in os.getgrouplist(user.pw_name, user.pw_gid)
+
+
+def _peer_uid(connection: socket.socket) -> int | None:
+    if connection.family == socket.AF_UNIX:
+        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(raw)[1])
+    try:
+        peer, local = connection.getpeername(), connection.getsockname()
+    except OSError:
+        return None
+    return socket_owner(connection.family, peer[:2], local[:2])

@@ -1,0 +1,234 @@
+"""The configuration: every key once, with its type, default and meaning, and where each value came from.
+
+Lowest to highest: the defaults below (shipped, commented, as /usr/lib/mcpd/mcpd.toml), /etc/mcpd/mcpd.toml, each
+/etc/mcpd/mcpd.toml.d/*.toml by name, and the environment variables of the migration guide, read from
+/etc/default/mcpd and then from the process's own environment. An unknown key or a bad value is a ``ConfigError`` that
+names file, key and what was expected. What systemd decides (sockets, users, limits, schedules) is no key here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import shlex
+import tomllib
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mcpd.errors import ConfigError
+
+DEFAULTS_FILE = Path("/usr/lib/mcpd/mcpd.toml")
+ADMIN_FILE = Path("/etc/mcpd/mcpd.toml")
+ENVIRONMENT_FILE = Path("/etc/default/mcpd")
+
+Seconds = Annotated[float, Meta(gt=0, le=86400)]
+Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+def _key(default: Any, doc: str) -> Any:
+    if isinstance(default, list):
+        return field(default_factory=lambda: tuple(default), metadata={"doc": doc})
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    allowed_hosts: tuple[str, ...] = _key([], "Host names under which clients may reach mcpd, besides loopback.")
+    allowed_origins: tuple[str, ...] = _key(
+        ["http://localhost:5173", "http://127.0.0.1:5173"],
+        "Web origins whose pages may call mcpd, besides its own.",
+    )
+    max_header_bytes: Bytes = _key(32768, "Size of a request's head; above it 431.")
+    max_body_bytes: Bytes = _key(4194304, "Size of a request's body; above it 413.")
+    max_connections: Count = _key(4096, "Open connections; above it 503.")
+    header_timeout_s: Seconds = _key(10.0, "Time for a request's head to arrive; above it 408.")
+    body_timeout_s: Seconds = _key(30.0, "Time for a request's body to arrive, or for a peer to take the answer.")
+    idle_timeout_s: Seconds = _key(300.0, "Time that a connection may stay open without a request.")
+    drain_timeout_s: Seconds = _key(2.0, "Time that a stopping daemon gives to open connections.")
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    path: str = _key("/var/lib/mcpd/mcp.db", "The database file.")
+    durability: Literal["process", "power"] = _key(
+        "process", "What an acknowledged write survives: a crash of any process, or also a power loss."
+    )
+    busy_timeout_s: Seconds = _key(2.0, "Time to wait for another process's write before answering 503.")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    loopback: Literal["peer", "open"] = _key(
+        "peer", "Who may call over loopback: root, mcpd and admin_group by the kernel's word, or everyone."
+    )
+    admin_group: str = _key("mcp-admin", "The group whose members may call mcpd.")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    level: Literal["debug", "info", "warning", "error"] = _key("info", "The least severe message that is logged.")
+    requests_per_s: Count = _key(100, "Requests logged one by one; the rest of a second is summed up in one line.")
+
+
+@dataclass(frozen=True, slots=True)
+class Coordination:
+    claim_ttl_s: Seconds = _key(14400.0, "How long work in progress counts as a claim after its last report.")
+    active_window_s: Seconds = _key(300.0, "How recently an agent must have been heard of to count as active.")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings, section by section; what a daemon runs with."""
+
+    server: Server = field(default_factory=Server)
+    database: Database = field(default_factory=Database)
+    access: Access = field(default_factory=Access)
+    log: Log = field(default_factory=Log)
+    coordination: Coordination = field(default_factory=Coordination)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key: dotted ``name``, ``value``, the ``source`` that decided it, its ``type`` and one line of ``doc``."""
+
+    name: str
+    value: object
+    source: str
+    type: Any
+    doc: str
+
+
+def _sqlite_path(url: str) -> str:
+    """``sqlite:///relative`` and ``sqlite:////absolute`` name a file as in SQLAlchemy's URLs; a bare path is itself."""
+    return url.removeprefix("sqlite:///")
+
+
+ENVIRONMENT: dict[str, tuple[str, Callable[[str], str]]] = {
+    "MCP_DATABASE_URL": ("database.path", _sqlite_path),
+    "MCP_LOG_LEVEL": ("log.level", str.lower),
+}
+"""Environment variable → the key it sets and how its text becomes the key's."""
+
+
+def defaults() -> dict[str, Setting]:
+    """Return every key with its default, in the order of the file."""
+    settings = {}
+    for section in dataclasses.fields(Config):
+        cls = typing.get_type_hints(Config)[section.name]
+        hints = typing.get_type_hints(cls, include_extras=True)
+        values = cls()
+        for key in dataclasses.fields(cls):
+            name = f"{section.name}.{key.name}"
+            value = getattr(values, key.name)
+            settings[name] = Setting(name, value, "default", hints[key.name], key.metadata["doc"])
+    return settings
+
+
+def build(settings: Mapping[str, Setting]) -> Config:
+    """Return the ``Config`` that *settings* (complete, as from ``resolve``) describe."""
+    nested: dict[str, dict[str, object]] = {}
+    for setting in settings.values():
+        section, _, key = setting.name.partition(".")
+        nested.setdefault(section, {})[key] = setting.value
+    hints = typing.get_type_hints(Config)
+    return Config(**{section: hints[section](**values) for section, values in nested.items()})
+
+
+def resolve(files: Iterable[Path], environments: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, Setting]:
+    """Lay *files* (TOML, those that exist) and then *environments* (label, variables) over the defaults.
+
+    Raises ``ConfigError`` for an unreadable file, an unknown section or key, or a value of the wrong kind.
+    """
+    settings = defaults()
+    for path in files:
+        for name, value in _flatten(_read_toml(path), path):
+            _set(settings, name, value, str(path), strict=True)
+    for label, variables in environments:
+        for variable, (name, convert) in ENVIRONMENT.items():
+            if variable in variables:
+                _set(settings, name, convert(variables[variable]), f"{label}: {variable}", strict=False)
+    return settings
+
+
+def load(files: Iterable[Path] | None = None) -> Config:
+    """Return the machine's configuration, or that of *files* alone when given (``--config``)."""
+    return build(effective(files))
+
+
+def effective(files: Iterable[Path] | None = None) -> dict[str, Setting]:
+    """Return every effective setting with its source; *files* as in ``load``."""
+    if files is not None:
+        return resolve(files, [("environment", os.environ)])
+    chain = [DEFAULTS_FILE, ADMIN_FILE, *sorted(Path(f"{ADMIN_FILE}.d").glob("*.toml"))]
+    return resolve(
+        (path for path in chain if path.exists()),
+        [(str(ENVIRONMENT_FILE), _read_environment(ENVIRONMENT_FILE)), ("environment", os.environ)],
+    )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: is not valid TOML: {exc}") from exc
+
+
+def _flatten(document: dict[str, Any], path: Path) -> Iterator[tuple[str, object]]:
+    for section, values in document.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: key '{section}' stands outside a section; expected e.g. [server]")
+        for key, value in values.items():
+            yield f"{section}.{key}", value
+
+
+def _set(settings: dict[str, Setting], name: str, value: object, source: str, *, strict: bool) -> None:
+    known = settings.get(name)
+    if known is None:
+        near = difflib.get_close_matches(name, settings, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "mcpd.toml(5) lists the keys"
+        raise ConfigError(f"{source}: unknown key '{name}'; {hint}")
+    try:
+        converted = msgspec.convert(value, known.type, strict=strict)
+    except msgspec.ValidationError as exc:
+        expected = describe(known.type)
+        raise ConfigError(f"{source}: key '{name}': expected {expected}, got {value!r}") from exc
+    settings[name] = dataclasses.replace(known, value=converted, source=source)
+
+
+def describe(kind: Any) -> str:
+    """Say in words what values the type *kind* of a key takes, for an error message or a man page."""
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(f'"{choice}"' for choice in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return "a list of strings"
+    if typing.get_origin(kind) is Annotated:
+        base, meta = typing.get_args(kind)
+        low, high = (meta.ge, "from") if meta.ge is not None else (meta.gt, "above")
+        return f"{'a whole number' if base is int else 'a number'} {high} {low} to {meta.le}"
+    return "a string"
+
+
+def _read_environment(path: Path) -> dict[str, str]:
+    """Read KEY=VALUE lines as systemd's EnvironmentFile= does: comments, blank lines, optional quotes."""
+    if not path.exists():
+        return {}
+    variables = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if "=" not in line or line.lstrip().startswith(("#", ";")):
+            continue
+        key, _, value = line.partition("=")
+        try:
+            variables[key.strip()] = " ".join(shlex.split(value))
+        except ValueError as exc:
+            raise ConfigError(f"{path}: variable '{key.strip()}': {exc}") from exc
+    return variables

@@ -1,0 +1,250 @@
+"""HTTP/1.1 over sockets: an ``asyncio.Protocol`` around ``protocol.http``, with limits, deadlines and a drain.
+
+A connection has one request under way; what it sends meanwhile waits in its buffer, and when that is full, in the
+kernel. Requests that are complete in one turn of the event loop are answered together (``Server._flush``): one commit
+for all of them, then the answers. Deadlines are looked at once a second, so a request costs no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from typing import cast
+
+from mcpd.access.callers import UNKNOWN, Caller, Callers
+from mcpd.config import Server as Settings
+from mcpd.errors import Error
+from mcpd.protocol import http
+from mcpd.protocol.http import HttpRequest, HttpResponse, Limits, Phase, RequestReader
+from mcpd.server import rest
+
+AnswerTurn = Callable[[Sequence["Connection"]], None]
+
+_MAX_AHEAD_BYTES = 65536  # what a pipelining client may send ahead before we stop reading
+_MAX_TURN = 256  # requests answered in one turn, so that none waits long for the commit
+BACKLOG = 4096
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._transport: asyncio.Transport  # from connection_made on
+        self._reader = RequestReader(server.limits)
+        self._busy = False
+        self._eof = False
+        self._paused = False
+        self._closing = False
+        self.caller: Caller = UNKNOWN
+        self.request: HttpRequest | None = None
+        self.deadline_s = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not derive from it
+        server = self._server
+        server.connections.add(self)
+        sock = transport.get_extra_info("socket")
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if len(server.connections) > server.settings.max_connections:
+            self._refuse(Error("too many connections; try again later", http_status=503))
+            return
+        self.caller = server.callers.identify(sock)
+        self.deadline_s = server.now_s() + server.settings.idle_timeout_s
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._closing = True
+        self._server.forget(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        self._reader.receive_data(data)
+        if not self._busy:
+            self._advance()
+        elif self._reader.buffered_bytes > _MAX_AHEAD_BYTES and not self._paused:
+            self._pause()
+
+    def eof_received(self) -> bool:
+        """Keep the connection open for the answer under way; a client may half-close after its last request."""
+        self._eof = True
+        return self._busy
+
+    def pause_writing(self) -> None:
+        self._pause()
+        self.deadline_s = self._server.now_s() + self._server.settings.body_timeout_s
+
+    def resume_writing(self) -> None:
+        self._resume()
+
+    def _pause(self) -> None:
+        self._paused = True
+        self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused and not self._closing:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def _advance(self) -> None:
+        """Hand the next whole request to the server, or set the deadline for what is still to come."""
+        before = self._reader.phase
+        try:
+            self.request = self._reader.next_request()
+        except Error as error:
+            self._refuse(error)
+            return
+        if self.request is not None:
+            self._busy = True
+            self._server.submit(self)
+            return
+        if self._reader.wants_continue():
+            self._write(http.CONTINUE)
+        after = self._reader.phase
+        if after is not before:
+            self.deadline_s = self._server.now_s() + self._server.time_for(after)
+
+    def respond(self, response: HttpResponse) -> None:
+        """Send the answer to the request under way and go on with what came behind it."""
+        request = self.request
+        assert request is not None
+        if self._closing:
+            return
+        keep_alive = request.keep_alive and not self._eof and not self._server.draining
+        encoded = http.encode(response, self._server.date(), keep_alive=keep_alive)
+        if request.method == "HEAD":
+            encoded = encoded[: len(encoded) - len(response.body)]
+        self._write(encoded)
+        self.request, self._busy = None, False
+        if not keep_alive:
+            self.close()
+            return
+        self.deadline_s = self._server.now_s() + self._server.time_for(Phase.IDLE)
+        if self._reader.buffered_bytes:
+            self._advance()
+        self._resume()
+
+    def _write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def _refuse(self, error: Error) -> None:
+        """Answer a request that never became one, and close: where the next request would begin is unknown."""
+        self._server.refused(self.caller, error)
+        response = HttpResponse(error.http_status, rest.error_body(error))
+        self._write(http.encode(response, self._server.date(), keep_alive=False))
+        self.close()
+
+    def close(self) -> None:
+        """Close once what was written is sent."""
+        self._closing = True
+        self._transport.close()
+
+    def check(self, now_s: float) -> None:
+        """Act on a deadline that has passed: 408 for a request that does not end, else just close."""
+        if self._closing or self._busy or now_s < self.deadline_s:
+            if self._closing and now_s > self.deadline_s + self._server.settings.body_timeout_s:
+                self._transport.abort()
+            return
+        phase = self._reader.phase
+        if phase is Phase.IDLE or self._paused:
+            self.close()
+        else:
+            self._refuse(Error(f"the request's {phase.value} took too long to arrive", http_status=408))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way: no request, no part of one, no answer still to be sent."""
+        return not self._busy and self._reader.phase is Phase.IDLE and not self._transport.get_write_buffer_size()
+
+
+class Server:
+    """Accept connections on sockets and have their requests answered, a turn at a time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        callers: Callers,
+        answer_turn: AnswerTurn,
+        refused: Callable[[Caller, Error], None],
+    ) -> None:
+        self.settings = settings
+        self.callers = callers
+        self.refused = refused
+        self.limits = Limits(settings.max_header_bytes, settings.max_body_bytes)
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self._answer_turn = answer_turn
+        self._loop = asyncio.get_running_loop()
+        self.now_s = self._loop.time
+        self._ready: list[Connection] = []
+        self._listeners: list[asyncio.Server] = []
+        self._date = (0, b"")
+        self._times_s = {
+            Phase.IDLE: settings.idle_timeout_s,
+            Phase.HEAD: settings.header_timeout_s,
+            Phase.BODY: settings.body_timeout_s,
+        }
+        self._all_gone = asyncio.Event()
+        self._ticker = self._loop.call_later(1.0, self._tick)
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept connections on the listening (or merely bound) *sock*."""
+        sock.setblocking(False)
+        self._listeners.append(await self._loop.create_server(lambda: Connection(self), sock=sock, backlog=BACKLOG))
+
+    def time_for(self, phase: Phase) -> float:
+        """Return how many seconds a connection may stay in *phase*."""
+        return self._times_s[phase]
+
+    def date(self) -> bytes:
+        """Return the value of the Date header, made once a second."""
+        second = int(time.time())
+        if self._date[0] != second:
+            self._date = (second, formatdate(second, usegmt=True).encode("ascii"))
+        return self._date[1]
+
+    def submit(self, connection: Connection) -> None:
+        """Queue *connection*'s request for this turn's answers."""
+        if not self._ready:
+            self._loop.call_soon(self._flush)
+        self._ready.append(connection)
+
+    def _flush(self) -> None:
+        turn, self._ready = self._ready[:_MAX_TURN], self._ready[_MAX_TURN:]
+        if self._ready:
+            self._loop.call_soon(self._flush)
+        self._answer_turn(turn)
+
+    def forget(self, connection: Connection) -> None:
+        """Drop a connection that is gone."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._all_gone.set()
+
+    def _tick(self) -> None:
+        self._ticker = self._loop.call_later(1.0, self._tick)
+        now_s = self.now_s()
+        for connection in list(self.connections):
+            connection.check(now_s)
+
+    async def drain(self) -> None:
+        """Stop accepting, answer what comes on open connections and ask them to close; at the limit, close them.
+
+        The listening sockets stay open in the service manager, so that new clients wait for the next start.
+        """
+        self.draining = True
+        for listener in self._listeners:
+            listener.close()
+        self._all_gone.clear()
+        if self.connections:
+            try:
+                await asyncio.wait_for(self._all_gone.wait(), self.settings.drain_timeout_s)
+            except TimeoutError:
+                for connection in list(self.connections):
+                    connection.close()
+                await asyncio.sleep(0)
+        self._ticker.cancel()

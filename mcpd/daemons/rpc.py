@@ -1,0 +1,122 @@
+"""mcpd-rpc: the MCP server. Bytes from the sockets to the core, answers back, and the life of the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from mcpd import __version__, sd
+from mcpd.access.callers import Caller, Callers
+from mcpd.config import Config
+from mcpd.daemons import runtime
+from mcpd.daemons.http import Connection, Server
+from mcpd.daemons.journal import RequestLog
+from mcpd.errors import Error
+from mcpd.protocol.sessions import KEY_BYTES, SessionSigner
+from mcpd.server.core import Core, Exchange
+from mcpd.store import schema
+from mcpd.store.checkpoint import Checkpointer
+from mcpd.store.database import Database
+
+NAME = "mcpd-rpc"
+SESSION_KEY = "session.key"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line of mcpd-rpc."""
+    result = runtime.parser(NAME, "Serve MCP over HTTP.")
+    result.add_argument(
+        "--listen",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="HOST:PORT or unix:PATH, for development",
+    )
+    return result
+
+
+def main() -> None:
+    """Run the daemon."""
+    arguments = parser().parse_args()
+    sys.exit(runtime.run(lambda config: _serve(config, arguments.listen), arguments.config))
+
+
+def _serve(config: Config, addresses: Sequence[str]) -> None:
+    settings = config.database
+    db = Database(settings.path, durability=settings.durability, busy_timeout_s=settings.busy_timeout_s)
+    schema.check(db)
+    signer = SessionSigner(session_key(Path(settings.path).with_name(SESSION_KEY)))
+    listening = runtime.sockets(NAME, addresses)
+    checkpointer = Checkpointer(db, settings.path)
+    try:
+        uvloop.run(_run(Core(db, config, signer), db, config, listening))
+    finally:
+        checkpointer.close()
+        db.close()
+
+
+def session_key(path: Path) -> bytes:
+    """Return the key that signs sessions; made once and kept in the state directory, so that sessions outlive us."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(fd, "wb") as file:
+        key = secrets.token_bytes(KEY_BYTES)
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    return key
+
+
+async def _run(core: Core, db: Database, config: Config, listening: Sequence[socket.socket]) -> None:
+    log = logging.getLogger(sd.LOGGER_NAME)
+    requests = RequestLog(log, config.log.requests_per_s)
+
+    def answer_turn(turn: Sequence[Connection]) -> None:
+        now_us = time.time_ns() // 1000
+        exchanges = [Exchange(c.request, c.caller) for c in turn if c.request is not None]
+        answers = core.answer_turn(exchanges, now_us)
+        for connection, exchange, answer in zip(turn, exchanges, answers, strict=True):
+            connection.respond(answer.response)
+            requests.answered(exchange, answer, now_us)
+
+    def refused(caller: Caller, error: Error) -> None:
+        requests.refused(caller, error, time.time_ns() // 1000)
+
+    callers = Callers(config.access.admin_group, open_loopback=config.access.loopback == "open")
+    server = Server(config.server, callers, answer_turn, refused)
+    for sock in listening:
+        await server.listen(sock)
+    notifier = sd.Notifier()
+    names = ", ".join(_address(sock) for sock in listening)
+    log.info("mcpd-rpc %s started, listening on %s", __version__, names)
+    notifier.ready(f"serving on {names}")
+    watchdog = asyncio.create_task(runtime.feed_watchdog(notifier, db.probe))
+    await runtime.until_stopped()
+    notifier.stopping()
+    log.info("stopping, %d connections open", len(server.connections))
+    await server.drain()
+    watchdog.cancel()
+    requests.flush()
+
+
+def _address(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    if isinstance(name, str):
+        return name
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
+if __name__ == "__main__":
+    main()

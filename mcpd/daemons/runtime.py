@@ -1,0 +1,95 @@
+"""What every daemon shares: the command line, the exit status of an error, signals, the watchdog, the sockets."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mcpd import __version__, config, sd
+from mcpd.config import Config
+from mcpd.errors import EX_TEMPFAIL, ConfigError, Error, StoreUnavailable
+
+
+def parser(program: str, purpose: str) -> argparse.ArgumentParser:
+    """Return the command line that every daemon takes."""
+    result = argparse.ArgumentParser(prog=program, description=purpose, epilog=f"See {program}(8).")
+    result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    result.add_argument(
+        "--config", metavar="FILE", type=Path, action="append", help="read this file instead of the system's"
+    )
+    return result
+
+
+def run(main: Callable[[Config], None], files: Sequence[Path] | None) -> int:
+    """Load the configuration and run *main*; return the exit status and say on stderr or in the journal why."""
+    try:
+        settings = config.load(files)
+    except ConfigError as error:
+        sd.logger("info").error("%s", error.message)
+        return error.exit_status
+    log = sd.logger(settings.log.level)
+    try:
+        main(settings)
+    except Error as error:
+        log.error("%s", error.message)
+        return EX_TEMPFAIL if isinstance(error, StoreUnavailable) else error.exit_status
+    return 0
+
+
+def bind(address: str) -> socket.socket:
+    """Return a socket bound to ``HOST:PORT``, ``[HOST]:PORT`` or ``unix:PATH``; for development, else systemd binds."""
+    if address.startswith("unix:"):
+        path = Path(address.removeprefix("unix:"))
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(path))
+        return sock
+    host, found, port = address.rpartition(":")
+    if not found or not port.isdigit() or not host:
+        raise ConfigError(f"--listen {address!r}: expected HOST:PORT, [HOST]:PORT or unix:PATH")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host.strip("[]"), int(port)))
+    except (OSError, OverflowError) as exc:
+        raise ConfigError(f"--listen {address}: {exc}") from exc
+    return sock
+
+
+def sockets(name: str, addresses: Sequence[str]) -> list[socket.socket]:
+    """Return the sockets to listen on: those that systemd passed under *name*, and one for each of *addresses*."""
+    passed = [sock for label, sock in sd.listen_sockets() if label in (name, "unknown", "")]
+    found = passed + [bind(address) for address in addresses]
+    if not found:
+        raise ConfigError(f"no sockets: start {name} by its socket unit, systemd-socket-activate or with --listen")
+    return found
+
+
+async def until_stopped() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+async def feed_watchdog(notifier: sd.Notifier, probe: Callable[[], None]) -> None:
+    """Ping the watchdog from the event loop while *probe* passes; a loop or a database that hangs gets no ping."""
+    interval_s = sd.watchdog_interval_s()
+    if interval_s is None:
+        return
+    while True:
+        try:
+            probe()
+        except StoreUnavailable as error:
+            notifier.status(f"unhealthy: {error.message}")
+        else:
+            notifier.alive()
+        await asyncio.sleep(interval_s)

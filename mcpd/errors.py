@@ -1,0 +1,110 @@
+"""The one error type of mcpd: an error *is* the answer.
+
+An ``Error`` is raised where the fault is known and translated once, at the edge: a daemon answers it as a JSON-RPC
+error object or an HTTP status, a command prints its message and exits with its exit status. Codes follow JSON-RPC 2.0
+section 5.1 and the allocation of MCP 2026-07-28 (-32020 to -32022); -32001 and -32004 belong to the older dialect of
+``POST /jsonrpc`` and never leave through ``/mcp``.
+"""
+
+from __future__ import annotations
+
+EX_USAGE = 64
+EX_DATAERR = 65
+EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
+EX_TEMPFAIL = 75
+EX_NOPERM = 77
+EX_CONFIG = 78
+
+
+class Error(Exception):
+    """A fault with its answer: JSON-RPC ``code`` and ``data``, HTTP ``http_status``, process ``exit_status``."""
+
+    code = -32603
+    http_status = 500
+    exit_status = EX_SOFTWARE
+
+    def __init__(self, message: str, data: object = None, http_status: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+        if http_status is not None:
+            self.http_status = http_status
+
+
+class ParseError(Error):
+    """The body is not JSON."""
+
+    code, http_status, exit_status = -32700, 400, EX_DATAERR
+
+
+class InvalidRequest(Error):
+    """The body is JSON but not a JSON-RPC request that this endpoint takes; also every fault of the HTTP framing."""
+
+    code, http_status, exit_status = -32600, 400, EX_DATAERR
+
+
+class MethodNotFound(Error):
+    """No such method. MCP 2026-07-28 asks for HTTP 404."""
+
+    code, http_status, exit_status = -32601, 404, EX_USAGE
+
+
+class InvalidParams(Error):
+    """The parameters do not fit the method. A handler's answer, so HTTP 200 unless the raiser says otherwise."""
+
+    code, http_status, exit_status = -32602, 200, EX_USAGE
+
+
+class HeaderMismatch(Error):
+    """A required MCP header is missing, malformed or says something else than the body (MCP 2026-07-28)."""
+
+    code, http_status, exit_status = -32020, 400, EX_DATAERR
+
+
+class UnsupportedProtocolVersion(Error):
+    """The peer named a protocol version that we do not speak; ``data`` lists those that we do (MCP 2026-07-28)."""
+
+    code, http_status, exit_status = -32022, 400, EX_DATAERR
+
+
+class AccessDenied(Error):
+    """The caller is known, or is not, and may not do this."""
+
+    code, http_status, exit_status = -32004, 403, EX_NOPERM
+
+
+class SessionNotFound(Error):
+    """The session id was not issued by us, or not to this caller; the client starts a new session on HTTP 404."""
+
+    code, http_status, exit_status = -32001, 404, EX_NOPERM
+
+
+class StoreUnavailable(Error):
+    """The database could not take the change (locked, full, damaged); nothing of the request was kept."""
+
+    code, http_status, exit_status = -32603, 503, EX_TEMPFAIL
+
+
+class ToolFailed(Error):
+    """A tool ran and says no; MCP carries this inside a result with ``isError`` so that the model can read it."""
+
+    code, http_status, exit_status = -32602, 200, EX_DATAERR
+
+
+class ConfigError(Error):
+    """A configuration file or option is wrong; the daemon exits 78 and systemd does not start it again."""
+
+    exit_status = EX_CONFIG
+
+
+class Unreachable(Error):
+    """A command could not reach the daemon or service that it needs."""
+
+    exit_status = EX_UNAVAILABLE
+
+
+class UsageError(Error):
+    """The command line is wrong."""
+
+    exit_status = EX_USAGE

@@ -1,0 +1,59 @@
+"""The MCP headers of a request and their agreement with its body (2026-07-28, basic/transports/streamable-http).
+
+A gateway routes by ``Mcp-Method`` and ``Mcp-Name`` without reading the body; so a header that says something else than
+the body is refused, never believed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from mcpd.errors import HeaderMismatch
+from mcpd.protocol.http import HttpRequest
+
+VERSION = b"mcp-protocol-version"
+METHOD = b"mcp-method"
+NAME = b"mcp-name"
+SESSION = b"mcp-session-id"
+
+NAME_PARAM = {"tools/call": "name"}
+"""Which parameter ``Mcp-Name`` repeats, by method."""
+
+_PREFIX, _SUFFIX = "=?base64?", "?="
+
+
+def check(request: HttpRequest, version: str, method: str, params: dict[str, object]) -> None:
+    """Raise ``HeaderMismatch`` unless the headers of *request* repeat *version*, *method* and the name in *params*."""
+    _expect(request, VERSION, "MCP-Protocol-Version", version)
+    _expect(request, METHOD, "Mcp-Method", method)
+    parameter = NAME_PARAM.get(method)
+    if parameter is not None:
+        name = params.get(parameter)
+        if isinstance(name, str):
+            _expect(request, NAME, "Mcp-Name", name)
+
+
+def decode_value(value: str) -> str:
+    """Return a header value as text, undoing ``=?base64?…?=``; raises ``HeaderMismatch`` if it is not canonical."""
+    if not (value.startswith(_PREFIX) and value.endswith(_SUFFIX) and len(value) >= len(_PREFIX) + len(_SUFFIX)):
+        return value
+    encoded = value[len(_PREFIX) : -len(_SUFFIX)]
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+        text = raw.decode("utf-8")
+    except (binascii.Error, ValueError) as exc:
+        raise HeaderMismatch(f"header value {value!r} is not valid Base64 of UTF-8 text") from exc
+    if base64.b64encode(raw).decode("ascii") != encoded:
+        raise HeaderMismatch(f"header value {value!r} is not canonical Base64")
+    return text
+
+
+def _expect(request: HttpRequest, name: bytes, spelled: str, expected: str) -> None:
+    value = request.header(name)
+    if value is None:
+        raise HeaderMismatch(f"header {spelled} is missing; expected {expected!r} as in the body")
+    if name in request.duplicated:
+        raise HeaderMismatch(f"header {spelled} is given more than once")
+    if value != expected and decode_value(value) != expected:
+        raise HeaderMismatch(f"header {spelled} says {value!r}, the body says {expected!r}")

@@ -1,0 +1,155 @@
+"""MCP over POST: which era a message belongs to, and the shape of results in each revision.
+
+The era is told by the body, never by a header: ``_meta`` with a protocol version is 2026-07-28's stateless form,
+``initialize`` without it opens a handshake (clients such as mcp-remote send modern headers on an old initialize).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mcpd import __version__
+from mcpd.errors import InvalidParams, InvalidRequest, UnsupportedProtocolVersion
+from mcpd.protocol import headers, revisions
+from mcpd.protocol.http import HttpRequest
+from mcpd.protocol.jsonrpc import Request
+from mcpd.protocol.revisions import Revision
+
+SERVER_INFO = {"name": "mcpd", "title": "mcpd agent coordination", "version": __version__}
+INSTRUCTIONS = (
+    "mcpd coordinates the coding agents of this machine. Before you edit, call check_conflicts; announce work with "
+    "log_activity (status started or in_progress, details.paths and details.component) and close it with status "
+    "completed or failed; keep your state current with update_status or heartbeat. Every tool takes dry_run."
+)
+CAPABILITIES: dict[str, object] = {"tools": {}}
+
+
+@dataclass(frozen=True, slots=True)
+class CacheHint:
+    """How long (``ttl_ms``) and for whom (``scope``) a list may be kept (2026-07-28 server/utilities/caching)."""
+
+    ttl_ms: int
+    scope: str
+
+
+LISTS = CacheHint(ttl_ms=300_000, scope="private")
+
+
+def is_modern(request: Request, http: HttpRequest) -> bool:
+    """Say whether *request* is of the stateless era, by body first; see mcpd(7)."""
+    if revisions.PROTOCOL_VERSION in _meta(request.params):
+        return True
+    if request.method == "initialize" or headers.SESSION in http.headers:
+        return False
+    version = http.header(headers.VERSION)
+    return version is not None and not _is_handshake(version)
+
+
+def modern_version(request: Request) -> str:
+    """Return the version that the ``_meta`` of a stateless *request* names, after its form was found right.
+
+    2026-07-28 basic/index: protocol version and client capabilities are required in every request; without them
+    ``InvalidParams`` with HTTP 400.
+    """
+    meta = _meta(request.params)
+    version = meta.get(revisions.PROTOCOL_VERSION)
+    if not isinstance(version, str):
+        raise InvalidParams(_expected(revisions.PROTOCOL_VERSION, "a string", version), http_status=400)
+    capabilities = meta.get(revisions.CLIENT_CAPABILITIES)
+    if not isinstance(capabilities, dict) and not request.is_notification:
+        wrong = _expected(revisions.CLIENT_CAPABILITIES, "an object", capabilities)
+        raise InvalidParams(wrong, http_status=400)
+    return version
+
+
+def stateless_revision(version: str) -> Revision:
+    """Return the stateless revision *version*; raises ``UnsupportedProtocolVersion``."""
+    revision = revisions.REVISIONS.get(version)
+    if revision is None or revision.handshake:
+        raise unsupported(version)
+    return revision
+
+
+def unsupported(version: str) -> UnsupportedProtocolVersion:
+    """Return the error for *version*, which lists the versions we speak (2026-07-28 basic/versioning)."""
+    names = ", ".join(revisions.SUPPORTED)
+    return UnsupportedProtocolVersion(
+        f"protocol version {version!r} is not supported; this server speaks {names}",
+        {"supported": list(revisions.SUPPORTED), "requested": version},
+    )
+
+
+def check_session_version(http: HttpRequest, version: str) -> Revision:
+    """Return the revision of a session after ``MCP-Protocol-Version``, if sent, was found to name it.
+
+    2025-11-25 basic/transports: "If the server receives a request with an invalid or unsupported
+    MCP-Protocol-Version, it MUST respond with 400 Bad Request."
+    """
+    named = http.header(headers.VERSION)
+    if named is not None and named != version:
+        if named not in revisions.REVISIONS:
+            raise unsupported(named)
+        raise InvalidRequest(f"header MCP-Protocol-Version says {named!r}, the session negotiated {version!r}")
+    return revisions.REVISIONS[version]
+
+
+def complete(revision: Revision, result: dict[str, Any], cache: CacheHint | None = None) -> dict[str, Any]:
+    """Return *result* with what *revision* adds to every result, and to a list that may be kept."""
+    if revision.result_type:
+        result["resultType"] = "complete"
+        result["_meta"] = {revisions.SERVER_INFO: SERVER_INFO}
+    if cache is not None and revision.cache_hints:
+        result["ttlMs"] = cache.ttl_ms
+        result["cacheScope"] = cache.scope
+    return result
+
+
+def discover() -> dict[str, Any]:
+    """Return the result of ``server/discover`` (2026-07-28 server/discover)."""
+    return {
+        "supportedVersions": list(revisions.SUPPORTED),
+        "capabilities": CAPABILITIES,
+        "instructions": INSTRUCTIONS,
+    }
+
+
+def initialize(params: dict[str, Any]) -> tuple[Revision, dict[str, Any]]:
+    """Negotiate by *params*; return the revision and the result of ``initialize`` (2025-11-25 basic/lifecycle)."""
+    if not isinstance(params.get("protocolVersion"), str):
+        raise InvalidParams(_expected("protocolVersion", "a string", params.get("protocolVersion"), "params"))
+    revision = revisions.negotiate(params["protocolVersion"])
+    return revision, {
+        "protocolVersion": revision.version,
+        "capabilities": CAPABILITIES,
+        "serverInfo": SERVER_INFO,
+        "instructions": INSTRUCTIONS,
+    }
+
+
+def check_media_types(http: HttpRequest) -> None:
+    """Raise ``InvalidRequest`` (415, 406) unless *http* sends JSON and can take JSON or an event stream."""
+    kind = http.header(b"content-type")
+    if kind is None or kind.partition(";")[0].strip().lower() != "application/json":
+        raise InvalidRequest(f"Content-Type is {kind!r}; expected application/json", http_status=415)
+    accept = http.headers.get(b"accept")
+    if accept is not None and not any(kind in accept.lower() for kind in _ACCEPTABLE):
+        raise InvalidRequest("Accept names neither application/json nor text/event-stream", http_status=406)
+
+
+_ACCEPTABLE = (b"application/json", b"text/event-stream", b"*/*", b"application/*")
+
+
+def _is_handshake(version: str) -> bool:
+    revision = revisions.REVISIONS.get(version)
+    return revision is not None and revision.handshake
+
+
+def _meta(params: dict[str, Any]) -> dict[str, Any]:
+    meta = params.get("_meta")
+    return meta if isinstance(meta, dict) else {}
+
+
+def _expected(name: str, kind: str, value: object, where: str = "params._meta") -> str:
+    got = "nothing" if value is None else type(value).__name__
+    return f'{where} "{name}": expected {kind}, got {got}'

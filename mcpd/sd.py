@@ -1,0 +1,89 @@
+"""systemd's side of a daemon: sockets by name, notifications, the watchdog, structured journal messages.
+
+sd_listen_fds(3) and the journal come from python-systemd, sd_notify(3) from sdnotify. Outside systemd everything here
+still works: no sockets, notifications go nowhere, log lines go to stderr.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+import sdnotify
+from systemd import daemon, journal
+
+LOGGER_NAME = "mcpd"
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+def listen_sockets() -> list[tuple[str, socket.socket]]:
+    """Take over the sockets that systemd passed, as (name, socket); the environment is cleared for our children."""
+    if not os.environ.get("LISTEN_FDS", "0").strip("0"):
+        return []
+    names: dict[int, str] = daemon.listen_fds_with_names(unset_environment=True)
+    return [(name, socket.socket(fileno=fd)) for fd, name in names.items()]
+
+
+class Notifier:
+    """Tell the service manager how the daemon fares (sd_notify(3)); silent where no manager asked."""
+
+    def __init__(self) -> None:
+        self._notifier = sdnotify.SystemdNotifier()
+
+    def ready(self, status: str) -> None:
+        self._notifier.notify(f"READY=1\nSTATUS={status}")
+
+    def status(self, status: str) -> None:
+        self._notifier.notify(f"STATUS={status}")
+
+    def stopping(self) -> None:
+        self._notifier.notify("STOPPING=1")
+
+    def alive(self) -> None:
+        self._notifier.notify("WATCHDOG=1")
+
+    def store_socket(self, name: str, fd: int) -> None:
+        """Put the open socket *fd* into the manager's file-descriptor store; it reaches the next start as *name*."""
+        daemon.notify(f"FDSTORE=1\nFDNAME={name}", fds=[fd])
+
+    def forget_sockets(self, name: str) -> None:
+        """Close every descriptor that the manager stores under *name*."""
+        self._notifier.notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
+
+def watchdog_interval_s() -> float | None:
+    """How often to ping, half of what the unit's WatchdogSec= allows; None where no watchdog is set."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    usec = int(os.environ.get("WATCHDOG_USEC", "0"))
+    return usec / 2e6 if usec else None
+
+
+class _StderrFormatter(logging.Formatter):
+    """``<6>message KEY=value``: the prefixes of sd-daemon(3), so that a plain stderr still carries the priority."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = [f"{key}={value}" for key, value in vars(record).items() if key.startswith("MCPD_")]
+        text = f"<{_PRIORITIES[record.levelno]}>{' '.join([record.getMessage(), *fields])}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def logger(level: str, arguments: Sequence[str] = sys.argv) -> logging.Logger:
+    """Return the daemon's logger: to the journal with fields when stderr is the journal's, else to stderr.
+
+    A call's ``extra={"MCPD_…": …}`` becomes journal fields.
+    """
+    log = logging.getLogger(LOGGER_NAME)
+    handler: logging.Handler
+    if "JOURNAL_STREAM" in os.environ:
+        handler = journal.JournalHandler(SYSLOG_IDENTIFIER=os.path.basename(arguments[0]))  # noqa: PTH119
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_StderrFormatter())
+    log.handlers[:] = [handler]
+    log.propagate = False
+    log.setLevel(level.upper())
+    return log

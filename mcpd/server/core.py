@@ -1,0 +1,152 @@
+"""The core: the requests of one event-loop turn in, their answers out, one commit between.
+
+Routing, the Host and Origin check, who may call, and the last line of defence against our own faults are here; what an
+endpoint says is the endpoint's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from mcpd.access.callers import Caller
+from mcpd.access.origins import OriginGuard
+from mcpd.config import Config
+from mcpd.errors import AccessDenied, Error, InvalidRequest, StoreUnavailable
+from mcpd.protocol.http import HttpRequest, HttpResponse
+from mcpd.protocol.sessions import SessionSigner
+from mcpd.server import dialect_endpoint, mcp_endpoint, rest
+from mcpd.server.dialect_endpoint import DialectEndpoint
+from mcpd.server.mcp_endpoint import McpEndpoint
+from mcpd.server.work import Work
+from mcpd.store.database import Database
+from mcpd.store.turn import Turn
+
+Handler = Callable[[HttpRequest, Work], HttpResponse]
+Refusal = Callable[[Work, Error], HttpResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path: its handlers by HTTP method, how it tells an error, and whether anybody may ask it."""
+
+    handlers: Mapping[str, Handler]
+    refuse: Refusal
+    open: bool = False
+
+
+class Exchange(msgspec.Struct, frozen=True, gc=False):
+    """A request and who sent it."""
+
+    http: HttpRequest
+    caller: Caller
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """The answer to one request, what the journal says of it, and a fault of ours if there was one."""
+
+    response: HttpResponse
+    work: Work
+    duration_us: int
+    fault: Exception | None = None
+
+
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_CORS = (
+    b"Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
+    b"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, MCP-Protocol-Version, Mcp-Method, Mcp-Name,"
+    b" Mcp-Session-Id, Last-Event-ID, X-Request-ID\r\n"
+    b"Access-Control-Max-Age: 3600\r\n"
+)
+
+
+class Core:
+    """Answer requests on *db* as *config* says; one instance a process, on the thread that owns *db*."""
+
+    def __init__(self, db: Database, config: Config, signer: SessionSigner) -> None:
+        self._db = db
+        self._claim_ttl_us = int(config.coordination.claim_ttl_s * 1e6)
+        self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
+        self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
+        status = rest.Status(int(config.coordination.active_window_s * 1e6))
+        self._routes = {
+            "/mcp": Route({"POST": McpEndpoint(signer).post}, mcp_endpoint.refuse),
+            "/jsonrpc": Route({"POST": DialectEndpoint(signer).post}, dialect_endpoint.refuse),
+            "/api/mcp/status": Route({"GET": status.get}, rest.refuse),
+            "/api/mcp/health": Route({"GET": rest.health}, rest.refuse, open=True),
+        }
+
+    def answer_turn(self, exchanges: Sequence[Exchange], now_us: int) -> list[Answer]:
+        """Return the answers to *exchanges*, in order, after everything they changed was committed."""
+        turn = Turn(self._db)
+        answers = [self._answer(exchange, turn, now_us) for exchange in exchanges]
+        try:
+            turn.commit()
+        except StoreUnavailable as error:
+            return [
+                self._take_back(exchange, answer, error) if answer.work.stored else answer
+                for exchange, answer in zip(exchanges, answers, strict=True)
+            ]
+        return answers
+
+    def _answer(self, exchange: Exchange, turn: Turn, now_us: int) -> Answer:
+        started_ns = time.perf_counter_ns()
+        http = exchange.http
+        asked_id = http.headers.get(b"x-request-id")
+        request_id = asked_id.decode() if asked_id and _REQUEST_ID.fullmatch(asked_id) else next(self._ids)
+        work = Work(turn, self._db, exchange.caller.name, now_us, request_id, self._claim_ttl_us)
+        fault = None
+        try:
+            response = self._route(http, exchange.caller, work)
+        except Exception as exc:  # noqa: BLE001 - a fault of ours must not take the daemon or the other requests along
+            fault = exc
+            response = self._refusal(http)(work, Error("internal error; the journal has the details"))
+        response = self._with_headers(http, response, request_id)
+        return Answer(response, work, (time.perf_counter_ns() - started_ns) // 1000, fault)
+
+    def _route(self, http: HttpRequest, caller: Caller, work: Work) -> HttpResponse:
+        route = self._routes.get(http.path)
+        try:
+            self._guard.check(http.headers.get(b"host"), http.headers.get(b"origin"))
+            if http.method == "OPTIONS":
+                return HttpResponse(204, headers=_CORS)
+            if route is None:
+                raise InvalidRequest(f"there is no endpoint {http.path[:200]}", http_status=404)
+            if not route.open:
+                caller.require_admitted()
+            handler = route.handlers.get("GET" if http.method == "HEAD" else http.method)
+            if handler is None:
+                return self._not_allowed(http, route, work)
+        except (AccessDenied, InvalidRequest) as error:
+            return self._refusal(http)(work, error)
+        return handler(http, work)
+
+    def _not_allowed(self, http: HttpRequest, route: Route, work: Work) -> HttpResponse:
+        methods = ", ".join(route.handlers)
+        error = InvalidRequest(f"{http.method} is not allowed on {http.path}; expected {methods}", http_status=405)
+        refused = route.refuse(work, error)
+        return HttpResponse(405, refused.body, f"Allow: {methods}\r\n".encode())
+
+    def _refusal(self, http: HttpRequest) -> Refusal:
+        route = self._routes.get(http.path)
+        return rest.refuse if route is None else route.refuse
+
+    def _take_back(self, exchange: Exchange, answer: Answer, error: StoreUnavailable) -> Answer:
+        """Return the answer for a request whose changes were not kept after all."""
+        response = self._refusal(exchange.http)(answer.work, error)
+        response = self._with_headers(exchange.http, response, answer.work.request_id)
+        return Answer(response, answer.work, answer.duration_us)
+
+    def _with_headers(self, http: HttpRequest, response: HttpResponse, request_id: str) -> HttpResponse:
+        lines = b"%bX-Request-ID: %b\r\n" % (response.headers, request_id.encode())
+        origin = http.headers.get(b"origin")
+        if origin is not None and self._guard.allows(origin, (http.header(b"host") or "").lower()):
+            lines += b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origin
+            lines += b"Access-Control-Expose-Headers: Mcp-Session-Id, X-Request-ID\r\n"
+        return HttpResponse(response.status, response.body, lines, response.content_type)

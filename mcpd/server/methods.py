@@ -1,0 +1,71 @@
+"""The methods of MCP in their standard shapes, for whichever transport brought the request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from mcpd.errors import InvalidParams, MethodNotFound, StoreUnavailable, ToolFailed
+from mcpd.protocol import mcp, revisions
+from mcpd.protocol.jsonrpc import Request
+from mcpd.protocol.revisions import Revision
+from mcpd.server.work import ArgumentsRefused, Work, call_tool, fragment
+from mcpd.tools.registry import TOOLS
+
+Method = Callable[[Work, dict[str, Any], Revision], object]
+
+
+def answer(work: Work, request: Request, revision: Revision) -> object:
+    """Return the result of *request* in the shape of *revision*; raises ``MethodNotFound`` and what the method raises."""
+    table = _HANDSHAKE if revision.handshake else _STATELESS
+    method = table.get(request.method)
+    if method is None:
+        raise MethodNotFound(f"method {request.method!r} is not known in MCP {revision.version}")
+    return method(work, request.params, revision)
+
+
+def is_request(method: str) -> bool:
+    """Say whether *method* is one that wants an answer, so that it cannot come as a notification."""
+    return method in _HANDSHAKE or method in _STATELESS or method == "initialize"
+
+
+def _ping(_work: Work, _params: dict[str, Any], _revision: Revision) -> object:
+    return {}
+
+
+def _discover(_work: Work, _params: dict[str, Any], revision: Revision) -> object:
+    return mcp.complete(revision, mcp.discover(), mcp.LISTS)
+
+
+def _tools_list(_work: Work, params: dict[str, Any], revision: Revision) -> object:
+    if params.get("cursor") is not None:
+        raise InvalidParams('params "cursor": the list has one page; no cursor was ever given out')
+    return _TOOL_LISTS[revision.version]
+
+
+def _tools_call(work: Work, params: dict[str, Any], revision: Revision) -> object:
+    try:
+        structured = call_tool(work, params)
+    except (ArgumentsRefused, ToolFailed, StoreUnavailable) as error:
+        # server/tools: what the model can mend goes into the result, so that it gets to read it.
+        work.error = error
+        content = [{"type": "text", "text": error.message}]
+        return mcp.complete(revision, {"content": content, "isError": True})
+    result: dict[str, Any] = {
+        "content": [{"type": "text", "text": structured.decode()}],
+        "structuredContent": orjson.Fragment(structured),
+        "isError": False,
+    }
+    return mcp.complete(revision, result)
+
+
+_TOOL_LISTS = {
+    revision.version: fragment(mcp.complete(revision, {"tools": [tool.listing for tool in TOOLS.values()]}, mcp.LISTS))
+    for revision in revisions.REVISIONS.values()
+}
+
+_BOTH: dict[str, Method] = {"tools/list": _tools_list, "tools/call": _tools_call}
+_HANDSHAKE: dict[str, Method] = {"ping": _ping, **_BOTH}
+_STATELESS: dict[str, Method] = {"server/discover": _discover, **_BOTH}

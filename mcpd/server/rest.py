@@ -1,0 +1,104 @@
+"""``/api/mcp/*``: what the dashboard, health checks and ``mcpctl`` read. Every figure is counted when it is asked for."""
+
+from __future__ import annotations
+
+import orjson
+
+from mcpd import __version__
+from mcpd.errors import Error, StoreUnavailable
+from mcpd.protocol import revisions
+from mcpd.protocol.http import HttpRequest, HttpResponse
+from mcpd.server.dialect_endpoint import CAPABILITIES, DIALECT_VERSION
+from mcpd.server.work import Work
+from mcpd.store import activities, agents, components, decisions
+from mcpd.store.database import store_errors
+from mcpd.times import rfc3339
+from mcpd.tools.registry import TOOLS
+
+_HOUR_US = 3_600_000_000
+_MAX_AGENTS = 200
+_RECENT = 10
+
+
+def health(_http: HttpRequest, work: Work) -> HttpResponse:
+    """Say whether requests can be answered, which needs the database; 503 when not."""
+    try:
+        work.db.probe()
+    except StoreUnavailable as error:
+        return _json({"status": "unhealthy", "reason": error.message, "timestamp": rfc3339(work.now_us)}, 503)
+    return _json({"status": "healthy", "version": __version__, "timestamp": rfc3339(work.now_us)})
+
+
+class Status:
+    """``GET /api/mcp/status``; an agent heard of within *active_window_us* is active."""
+
+    def __init__(self, active_window_us: int) -> None:
+        self._active_window_us = active_window_us
+
+    def get(self, _http: HttpRequest, work: Work) -> HttpResponse:
+        """Return the state of the system, in the keys that the old system's clients read."""
+        try:
+            with store_errors():
+                return _json(self._status(work))
+        except StoreUnavailable as error:
+            return refuse(work, error)
+
+    def _status(self, work: Work) -> dict[str, object]:
+        db, since_us = work.db, work.now_us - self._active_window_us
+        states = [
+            {"agent": name, "status": status, "current_task": task, "last_seen": rfc3339(seen_us)}
+            for name, status, task, seen_us in agents.seen_since(db, since_us, _MAX_AGENTS)
+        ]
+        recent = [
+            dict(zip(("id", "agent", "timestamp", "activity", "category", "status"), row, strict=True))
+            | {"timestamp": rfc3339(row[2])}
+            for row in activities.recent(db, _RECENT)
+        ]
+        active = agents.count_seen_since(db, since_us)
+        total, registered = activities.count(db), components.count(db)
+        return {
+            "status": "operational",
+            "version": "2.0",
+            "protocol": DIALECT_VERSION,
+            "mcp_version": revisions.MODERN.version,
+            "mcp_versions": revisions.SUPPORTED,
+            "server_version": __version__,
+            "server_running": True,
+            "transports": ["http"],
+            "capabilities": CAPABILITIES,
+            "agents": states,
+            "agent_states": states,
+            "activities": recent,
+            "stats": {
+                "recent_activities": activities.count_since(db, work.now_us - _HOUR_US),
+                "total_activities": total,
+                "activities_total": total,
+                "total_components": registered,
+                "active_agents": active,
+                "agents_online": active,
+                "tools_available": len(TOOLS),
+            },
+            "system_stats": {
+                "total_activities": total,
+                "active_agents": active,
+                "registered_components": registered,
+                "pending_decisions": decisions.count_pending(db),
+                "tools_available": len(TOOLS),
+            },
+            "timestamp": rfc3339(work.now_us),
+        }
+
+
+def refuse(work: Work, error: Error) -> HttpResponse:
+    """Return *error* as the REST endpoints tell it."""
+    work.error = error
+    return HttpResponse(error.http_status, error_body(error))
+
+
+def error_body(error: Error) -> bytes:
+    """Return the body that tells *error* where no endpoint has read the request yet."""
+    return orjson.dumps({"error": error.message})
+
+
+def _json(value: object, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, orjson.dumps(value))

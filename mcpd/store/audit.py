@@ -1,0 +1,41 @@
+"""The audit trail: who asked for what, and what came of it, committed together with the change itself."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+import orjson
+
+from mcpd.store.database import Database
+
+_MAX_DETAILS_BYTES = 8192
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One audited request; ``arguments`` is what was asked, ``outcome`` ok, dry_run, refused or failed."""
+
+    at_us: int
+    caller: str
+    operation: str
+    resource: str | None
+    outcome: str
+    duration_us: int
+    request_id: str
+    session_id: str | None
+    arguments: object
+
+
+def add(db: Database, entry: Entry) -> None:
+    """Write *entry*. Arguments over 8 KiB are kept as their size and SHA-256, so that a flood cannot fill the disk."""
+    details = orjson.dumps(entry.arguments)
+    if len(details) > _MAX_DETAILS_BYTES:
+        details = orjson.dumps({"size_bytes": len(details), "sha256": hashlib.sha256(details).hexdigest()})
+    db.execute(
+        "INSERT INTO audit (at_us, caller, operation, resource, outcome, duration_us, request_id, session_id, details)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            entry.at_us, entry.caller, entry.operation, entry.resource, entry.outcome,
+            entry.duration_us, entry.request_id, entry.session_id, details.decode(),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,39 @@
+"""Components: the parts of the project, each with its owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mcpd.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One registered component; times in µs since the epoch."""
+
+    name: str
+    owner: str
+    status: str
+    version: int
+    updated_us: int
+
+
+def find(db: Database, name: str) -> Component | None:
+    """Return the component *name*, None if it is not registered."""
+    row = db.one("SELECT name, owner, status, version, updated_us FROM components WHERE name = ?", (name,))
+    return None if row is None else Component(*row)
+
+
+def register(db: Database, now_us: int, name: str, owner: str, status: str, metadata: str | None) -> None:
+    """Register *name*, or hand it to *owner* as its next version; *metadata* (JSON text) stays when None."""
+    db.execute(
+        "INSERT INTO components (name, owner, status, metadata, created_us, updated_us) VALUES (?1, ?2, ?3, ?4, ?5, ?5)"
+        " ON CONFLICT (name) DO UPDATE SET owner = ?2, status = ?3, metadata = coalesce(?4, metadata),"
+        " version = version + 1, updated_us = ?5",
+        (name, owner, status, metadata, now_us),
+    )
+
+
+def count(db: Database) -> int:
+    """Return how many components are registered."""
+    return int(db.value("SELECT count(*) FROM components"))

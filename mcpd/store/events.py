@@ -1,0 +1,22 @@
+"""The outbox: what changed, written in the transaction that changed it and read by sequence number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from mcpd.store.database import Database, Row
+
+
+def add(db: Database, now_us: int, topic: str, agent: str | None, data: Mapping[str, object]) -> None:
+    """Append an event of *topic* about *agent*."""
+    db.execute(
+        "INSERT INTO events (at_us, topic, agent, data) VALUES (?, ?, ?, ?)",
+        (now_us, topic, agent, orjson.dumps(data).decode()),
+    )
+
+
+def since(db: Database, seq: int, limit: int) -> list[Row]:
+    """Return (seq, at_us, topic, agent, data as JSON text) of the *limit* events after number *seq*, in order."""
+    return db.rows("SELECT seq, at_us, topic, agent, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))

@@ -1,0 +1,84 @@
+"""Group commit: the requests of one event-loop turn share one transaction, each in a savepoint of its own.
+
+Durability then costs one commit a turn instead of one a request, and a request that fails takes back only itself.
+The transaction begins with the first request that needs it. No answer may leave before ``commit`` returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import apsw
+
+from mcpd.errors import StoreUnavailable
+from mcpd.store.database import Database, unavailable
+
+T = TypeVar("T")
+
+
+class Turn:
+    """One turn's transaction on *db*: ``run`` each request's work, then ``commit`` once."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._begun = False
+        self._lost: StoreUnavailable | None = None
+
+    def run(self, work: Callable[[], T], *, keep: Callable[[T], bool] | None = None) -> T:
+        """Return what *work* returns, its changes kept for the commit; on any exception they are taken back.
+
+        With *keep*, changes are taken back too when ``keep(result)`` says no (a dry run). Raises ``StoreUnavailable``
+        for SQLite's errors and once the transaction was lost.
+        """
+        if self._lost is not None:
+            raise self._lost
+        execute = self._db.execute
+        try:
+            if not self._begun:
+                execute("BEGIN IMMEDIATE")
+                self._begun = True
+            execute("SAVEPOINT request")
+            result = work()
+            if keep is not None and not keep(result):
+                execute("ROLLBACK TO request")
+            execute("RELEASE request")
+        except apsw.Error as exc:
+            error = unavailable(exc)
+            self._take_back(error)
+            raise error from exc
+        except BaseException:
+            self._take_back(None)
+            raise
+        return result
+
+    def commit(self) -> None:
+        """Make every kept change durable; raises ``StoreUnavailable`` when none of them was kept."""
+        if not self._begun:
+            return
+        if self._lost is None:
+            try:
+                self._db.execute("COMMIT")
+            except apsw.Error as exc:
+                self._lost = unavailable(exc)
+        if self._lost is not None:
+            self._roll_back()
+            raise self._lost
+
+    def _take_back(self, error: StoreUnavailable | None) -> None:
+        if not self._begun:
+            self._lost = error  # locked: the requests behind this one must not each wait for the lock again
+            return
+        # A full disk or an I/O error makes SQLite roll back the whole transaction, with the requests before this one.
+        if self._db.connection.in_transaction:
+            try:
+                self._db.execute("ROLLBACK TO request")
+                self._db.execute("RELEASE request")
+            except apsw.Error as exc:
+                self._lost = unavailable(exc)
+        else:
+            self._lost = error or StoreUnavailable("the transaction was lost; nothing of this request was kept")
+
+    def _roll_back(self) -> None:
+        if self._db.connection.in_transaction:
+            self._db.execute("ROLLBACK")

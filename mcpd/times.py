@@ -1,0 +1,12 @@
+"""Times as mcpd shows them: RFC 3339, UTC, from whole microseconds since the Unix epoch."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(at_us: int) -> str:
+    """Return *at_us* as in ``2026-07-28T12:00:00.123456Z`` (RFC 3339 section 5.6)."""
+    return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -1,0 +1,113 @@
+"""The register of components and their owners."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from mcpd.store import agents, claims, components
+from mcpd.store.claims import Claim
+from mcpd.times import rfc3339
+from mcpd.tools import paths
+from mcpd.tools.base import AgentName, Arguments, Call, ComponentName, Paths, Result, Tool
+
+
+class RegisterComponent(Arguments, frozen=True):
+    name: Annotated[ComponentName, Meta(description="The component's name.")]
+    owner: Annotated[AgentName, Meta(description="The agent that owns it from now on.")]
+    status: Literal["active", "inactive", "deprecated"] = "active"
+    metadata: Annotated[dict[str, Any], Meta(description="Anything else worth keeping.")] | UnsetType = UNSET
+    paths: (
+        Annotated[
+            Paths,
+            Meta(description="Files, directories or globs it consists of, relative to the project root."),
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+class Registered(Result):
+    component: str
+    version: int
+    previous_owner: str | UnsetType = UNSET
+
+
+def _register_component(call: Call, arguments: RegisterComponent) -> Registered:
+    before = components.find(call.db, arguments.name)
+    metadata = None if arguments.metadata is UNSET else msgspec.json.encode(arguments.metadata).decode()
+    components.register(call.db, call.now_us, arguments.name, arguments.owner, arguments.status, metadata)
+    agents.touch(call.db, arguments.owner, call.now_us)
+    _own(call, arguments, None if before is None else before.owner)
+    after = components.find(call.db, arguments.name)
+    assert after is not None
+    previous = UNSET if before is None or before.owner == arguments.owner else before.owner
+    data = {"component": arguments.name, "owner": arguments.owner, "status": arguments.status}
+    call.event("component.registered", arguments.owner, {**data, "version": after.version})
+    return Registered(success=True, component=arguments.name, version=after.version, previous_owner=previous)
+
+
+def _own(call: Call, arguments: RegisterComponent, previous_owner: str | None) -> None:
+    """Make the owner's claims say what was registered; paths left out stay those of the last registration."""
+    name = arguments.name
+    if arguments.paths is UNSET:
+        owned = claims.paths_of_component(call.db, name)
+    else:
+        owned = [paths.normalise(path) for path in arguments.paths]
+    if arguments.paths is not UNSET or previous_owner != arguments.owner or arguments.status != "active":
+        claims.release_component(call.db, name)
+    if arguments.status != "active":
+        return
+    reason = f"owns component {name}"
+    claims.hold(call.db, Claim(arguments.owner, "own", "component", name, reason, None, call.now_us), None)
+    for path in owned:
+        claims.hold(call.db, Claim(arguments.owner, "own", "path", path, reason, name, call.now_us), None)
+
+
+class FindComponentOwner(Arguments, frozen=True):
+    component: Annotated[ComponentName, Meta(description="The component's name.")]
+
+
+class Owner(Result):
+    found: bool
+    owner: str | UnsetType = UNSET
+    status: str | UnsetType = UNSET
+    updated: str | UnsetType = UNSET
+
+
+def _find_component_owner(call: Call, arguments: FindComponentOwner) -> Owner:
+    component = components.find(call.db, arguments.component)
+    if component is None:
+        return Owner(success=True, found=False)
+    return Owner(
+        success=True,
+        found=True,
+        owner=component.owner,
+        status=component.status,
+        updated=rfc3339(component.updated_us),
+    )
+
+
+REGISTER_COMPONENT = Tool(
+    name="register_component",
+    title="Register component",
+    description=(
+        "Register a component with its owner and, if given, its paths; registering it again hands it over."
+        " While it is active, check_conflicts reports anyone else who works on it."
+    ),
+    arguments=RegisterComponent,
+    result=Registered,
+    function=_register_component,
+)
+
+FIND_COMPONENT_OWNER = Tool(
+    name="find_component_owner",
+    title="Find component owner",
+    description="Find out which agent owns a component, by its exact name.",
+    arguments=FindComponentOwner,
+    result=Owner,
+    function=_find_component_owner,
+    read_only=True,
+    idempotent=True,
+)

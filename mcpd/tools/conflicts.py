@@ -1,0 +1,89 @@
+"""Which claims get in each other's way: pure, over the claims that stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+from typing import Literal
+
+import msgspec
+
+from mcpd.store.claims import Claim
+from mcpd.times import rfc3339
+from mcpd.tools import paths
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds a target, how, since when, and what the agent said."""
+
+    agent: str
+    mode: Literal["own", "edit"]
+    target: str
+    since: str
+    reason: str
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """One component or path that more than one agent has its hands on, or that another holds while one plans it."""
+
+    kind: Literal["component", "path"]
+    target: str
+    holders: list[Holder]
+
+
+def between(claims: Iterable[Claim], agents: set[str]) -> list[Conflict]:
+    """Return the conflicts among *agents*: any two claims of different agents that meet."""
+    every = list(claims)
+    mine = [claim for claim in _with_component_paths(every) if claim.agent in agents]
+    found: dict[tuple[str, ...], Conflict] = {}
+    for first, second in combinations(mine, 2):
+        if _collide(first, second):
+            key = (first.kind, *sorted((f"{first.agent} {first.target}", f"{second.agent} {second.target}")))
+            target = min(first.target, second.target, key=len)
+            found.setdefault(key, Conflict(first.kind, target, [_holder(first), _holder(second)]))
+    return list(found.values())
+
+
+def with_plan(claims: Iterable[Claim], agent: str, component: str | None, planned: Iterable[str]) -> list[Conflict]:
+    """Return who else holds *component* or any of the *planned* paths that *agent* is about to touch."""
+    every = list(claims)
+    wanted = set(planned)
+    if component is not None:
+        wanted.update(claim.target for claim in every if claim.component == component)
+    found: dict[tuple[str, str, str], Conflict] = {}
+    for claim in _with_component_paths(every):
+        if claim.agent == agent:
+            continue
+        targets = [component] if claim.kind == "component" and component is not None else sorted(wanted)
+        for target in targets:
+            if (claim.kind == "path" or target == component) and _meets(claim, target):
+                key = (claim.kind, claim.agent, claim.target)
+                found.setdefault(key, Conflict(claim.kind, target, [_holder(claim)]))
+    return list(found.values())
+
+
+def _with_component_paths(claims: list[Claim]) -> Iterator[Claim]:
+    """Yield *claims*, and for each agent that edits a component also its paths, whoever owns them."""
+    for claim in claims:
+        yield claim
+        if claim.mode == "edit" and claim.kind == "component":
+            for part in claims:
+                if part.mode == "own" and part.kind == "path" and part.component == claim.target:
+                    yield Claim(claim.agent, "edit", "path", part.target, claim.reason, claim.target, claim.since_us)
+
+
+def _collide(first: Claim, second: Claim) -> bool:
+    if first.agent == second.agent or first.kind != second.kind:
+        return False
+    # Who edits another's component is reported with the component; not once more for each of its paths.
+    if first.mode != second.mode and first.component is not None and first.component == second.component:
+        return False
+    return _meets(first, second.target)
+
+
+def _meets(claim: Claim, target: str) -> bool:
+    return claim.target == target if claim.kind == "component" else paths.overlap(claim.target, target)
+
+
+def _holder(claim: Claim) -> Holder:
+    return Holder(claim.agent, claim.mode, claim.target, rfc3339(claim.since_us), claim.reason)

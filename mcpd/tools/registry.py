@@ -1,0 +1,30 @@
+"""All tools, by name and in the order in which clients see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mcpd.tools.activities import LOG_ACTIVITY
+from mcpd.tools.agents import HEARTBEAT, UPDATE_STATUS
+from mcpd.tools.base import Tool
+from mcpd.tools.claims import CHECK_CONFLICTS
+from mcpd.tools.collaborations import REQUEST_COLLABORATION
+from mcpd.tools.components import FIND_COMPONENT_OWNER, REGISTER_COMPONENT
+from mcpd.tools.decisions import PROPOSE_DECISION
+
+AnyTool = Tool[Any, Any]
+
+TOOLS: Mapping[str, AnyTool] = {
+    tool.name: tool
+    for tool in (
+        LOG_ACTIVITY,
+        CHECK_CONFLICTS,
+        REGISTER_COMPONENT,
+        UPDATE_STATUS,
+        HEARTBEAT,
+        REQUEST_COLLABORATION,
+        PROPOSE_DECISION,
+        FIND_COMPONENT_OWNER,
+    )
+}
