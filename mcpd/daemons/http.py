@@ -24,6 +24,7 @@ from mcpd.server import rest
 AnswerTurn = Callable[[Sequence["Connection"]], None]
 
 _MAX_AHEAD_BYTES = 65536  # what a pipelining client may send ahead before we stop reading
+_LINGER_S = 2.0  # how long a refused peer may go on sending
 _MAX_TURN = 256  # requests answered in one turn, so that none waits long for the commit
 BACKLOG = 4096
 
@@ -35,6 +36,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._transport: asyncio.Transport  # from connection_made on
         self._reader = RequestReader(server.limits)
+        self._phase = Phase.IDLE
         self._busy = False
         self._eof = False
         self._paused = False
@@ -54,7 +56,7 @@ class Connection(asyncio.Protocol):
             self._refuse(Error("too many connections; try again later", http_status=503))
             return
         self.caller = server.callers.identify(sock)
-        self.deadline_s = server.now_s() + server.settings.idle_timeout_s
+        self._wait_for(Phase.IDLE)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._closing = True
@@ -92,7 +94,6 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Hand the next whole request to the server, or set the deadline for what is still to come."""
-        before = self._reader.phase
         try:
             self.request = self._reader.next_request()
         except Error as error:
@@ -104,9 +105,12 @@ class Connection(asyncio.Protocol):
             return
         if self._reader.wants_continue():
             self._write(http.CONTINUE)
-        after = self._reader.phase
-        if after is not before:
-            self.deadline_s = self._server.now_s() + self._server.time_for(after)
+        if self._reader.phase is not self._phase:
+            self._wait_for(self._reader.phase)
+
+    def _wait_for(self, phase: Phase) -> None:
+        self._phase = phase
+        self.deadline_s = self._server.now_s() + self._server.time_for(phase)
 
     def respond(self, response: HttpResponse) -> None:
         """Send the answer to the request under way and go on with what came behind it."""
@@ -123,7 +127,7 @@ class Connection(asyncio.Protocol):
         if not keep_alive:
             self.close()
             return
-        self.deadline_s = self._server.now_s() + self._server.time_for(Phase.IDLE)
+        self._wait_for(Phase.IDLE)
         if self._reader.buffered_bytes:
             self._advance()
         self._resume()
@@ -132,25 +136,32 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     def _refuse(self, error: Error) -> None:
-        """Answer a request that never became one, and close: where the next request would begin is unknown."""
+        """Answer a request that never became one, and close: where the next request would begin is unknown.
+
+        What the peer still sends is read and dropped for a while: to close over unread bytes would make the kernel
+        reset the connection, and the peer would lose the answer (RFC 9112 section 9.6).
+        """
         self._server.refused(self.caller, error)
         response = HttpResponse(error.http_status, rest.error_body(error))
         self._write(http.encode(response, self._server.date(), keep_alive=False))
-        self.close()
+        self._closing = True
+        self.deadline_s = self._server.now_s() + _LINGER_S
+        self._transport.write_eof()
 
     def close(self) -> None:
-        """Close once what was written is sent."""
+        """Close once what was written is sent, for which the peer has a limited time."""
         self._closing = True
+        self.deadline_s = self._server.now_s() + self._server.settings.body_timeout_s
         self._transport.close()
 
     def check(self, now_s: float) -> None:
         """Act on a deadline that has passed: 408 for a request that does not end, else just close."""
-        if self._closing or self._busy or now_s < self.deadline_s:
-            if self._closing and now_s > self.deadline_s + self._server.settings.body_timeout_s:
-                self._transport.abort()
+        if self._busy or now_s < self.deadline_s:
             return
         phase = self._reader.phase
-        if phase is Phase.IDLE or self._paused:
+        if self._closing:
+            self._transport.abort()
+        elif phase is Phase.IDLE or self._paused:
             self.close()
         else:
             self._refuse(Error(f"the request's {phase.value} took too long to arrive", http_status=408))

@@ -3,7 +3,7 @@
 httptools reads each request's head; the framing around it is ours, so that every head is checked as the exact bytes it
 came as. The distribution's httptools takes a bare LF, a space before the colon and a repeated Content-Length, which a
 proxy in front may read differently: request smuggling. One reader serves one connection, one request at a time; what
-was sent after it (pipelining) waits in the buffer. Time is not this module's: the shell asks ``phase`` and keeps the clock.
+was sent after it (pipelining) waits in the buffer. Time is not this module's: the shell asks for ``phase``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Limits:
 
 
 class HttpRequest(msgspec.Struct, frozen=True, gc=False):
-    """One whole request: header names are lower case, a repeated header's values are joined by ``, `` (RFC 9110 5.3)."""
+    """One whole request: header names in lower case, a repeated header's values joined by ``, `` (RFC 9110 5.3)."""
 
     method: str
     path: str
@@ -94,7 +94,7 @@ class _Head:
 
 
 class RequestReader:
-    """``receive_data`` bytes, take ``next_request`` until it returns None; an ``Error`` it raises is the last answer."""
+    """``receive_data`` bytes, take ``next_request`` until it returns None; an ``Error`` raised is the last answer."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -122,14 +122,14 @@ class RequestReader:
         self._buffer = self._buffer + data if self._buffer else data
 
     def wants_continue(self) -> bool:
-        """Say once, and only before any of the body came, that the peer waits for ``100 Continue`` (RFC 9110 10.1.1)."""
+        """Say once, and only before any of the body came, that the peer waits for ``100 Continue``."""
         wanted, self._continue = self._continue and not self._buffer, False
         return wanted
 
     def next_request(self) -> HttpRequest | None:
         """Return the next whole request, or None when more bytes are needed.
 
-        Raises ``Error`` with the HTTP status to answer (400, 413, 414, 417, 431, 501, 505) when the bytes are no
+        Raises ``Error`` with the HTTP status to answer (400, 413, 417, 431, 505) when the bytes are no
         request that we take; the connection cannot be used after that.
         """
         if self._head is None and not self._read_head():
@@ -187,7 +187,7 @@ class RequestReader:
             if length is not None:
                 raise InvalidRequest("both Content-Length and Transfer-Encoding are given (RFC 9112 section 6.1)")
             if coding.lower() != b"chunked":
-                raise InvalidRequest("only the transfer coding chunked is known", http_status=501)
+                raise InvalidRequest("the only transfer coding known here is chunked")
             self._chunks = ChunkedDecoder(self._limits.max_body_bytes)
         elif length is not None:
             if not length.isdigit():
@@ -208,7 +208,8 @@ class RequestReader:
 
     def _finish(self, body: bytes) -> HttpRequest:
         head, parser = self._head, self._parser
-        assert head is not None and parser is not None
+        assert head is not None
+        assert parser is not None
         self._head = self._parser = self._chunks = None
         path, _, query = _origin_form(head.target).partition("?")
         return HttpRequest(

@@ -18,7 +18,7 @@ Method = Callable[[Work, dict[str, Any], Revision], object]
 
 
 def answer(work: Work, request: Request, revision: Revision) -> object:
-    """Return the result of *request* in the shape of *revision*; raises ``MethodNotFound`` and what the method raises."""
+    """Return the result of *request* in the shape of *revision*; raises ``MethodNotFound`` or what the method does."""
     table = _HANDSHAKE if revision.handshake else _STATELESS
     method = table.get(request.method)
     if method is None:

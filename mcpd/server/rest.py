@@ -1,4 +1,4 @@
-"""``/api/mcp/*``: what the dashboard, health checks and ``mcpctl`` read. Every figure is counted when it is asked for."""
+"""``/api/mcp/*``: what the dashboard, health checks and ``mcpctl`` read. Every figure is counted when asked for."""
 
 from __future__ import annotations
 
