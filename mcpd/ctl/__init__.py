@@ -1,0 +1,1 @@
+"""mcpctl, the operator's command: one module a subcommand, and what they share."""

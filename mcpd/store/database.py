@@ -95,7 +95,7 @@ def unavailable(exc: apsw.Error) -> StoreUnavailable:
     for kind, reason in _REASONS:
         if isinstance(exc, kind):
             return StoreUnavailable(f"the database {reason}; nothing of this request was kept")
-    return StoreUnavailable("the database refused the change; nothing of this request was kept")
+    return StoreUnavailable("the database refused the request; nothing of it was kept")
 
 
 _REASONS = (

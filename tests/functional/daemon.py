@@ -73,15 +73,15 @@ class Daemon:
 
     def wait_for(self, state: str, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until the daemon has notified *state*."""
+        assert self.process is not None
         deadline = time.monotonic() + timeout_s
+        self._notify.settimeout(0.05)
         while not any(line == state for message in self.notifications for line in message.splitlines()):
-            self._notify.settimeout(max(0.01, deadline - time.monotonic()))
             try:
                 self.notifications.append(self._notify.recv(4096).decode())
             except TimeoutError:
-                raise AssertionError(f"no {state} within {timeout_s} s; stderr: {self.log()}") from None
-            assert self.process is not None
-            assert self.process.poll() is None, f"the daemon ended: {self.log()}"
+                assert self.process.poll() is None, f"the daemon ended: {self.log()}"
+                assert time.monotonic() < deadline, f"no {state} within {timeout_s} s; stderr: {self.log()}"
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the daemon by signal *number*; return its exit status."""

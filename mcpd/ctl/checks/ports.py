@@ -1,0 +1,107 @@
+"""The ports: mcpd-rpc answers on its own, and on every other port of a unit somebody listens.
+
+A port other than mcpd-rpc's is not connected to: that would start what the unit starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mcpd.ctl import client
+from mcpd.ctl.checks.check import Check, failed, ok
+from mcpd.ctl.checks.units import START, Unit
+from mcpd.ctl.client import Client
+from mcpd.errors import Error
+
+RPC_PORT = 8099
+USES = {RPC_PORT: "MCP", 8100: "WebSocket", 5173: "dashboard", **dict.fromkeys(range(8090, 8099), "terminal")}
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A listening socket: where, and whose it is as far as the kernel tells us."""
+
+    address: str
+    pid: int | None = None
+    program: str | None = None
+
+    def __str__(self) -> str:
+        if self.pid is None:
+            return f"another user's process on {self.address} (root may see which)"
+        return f"{self.program or 'a process'} (pid {self.pid}) on {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What asking *url* for its health came to: healthy after *duration_ms*, or what was wrong."""
+
+    url: str
+    wrong: str | None = None
+    duration_ms: float = 0.0
+
+
+def probe(url: str) -> Probe:
+    """Ask the mcpd-rpc at *url* whether it is healthy."""
+    started_s = time.perf_counter()
+    try:
+        answer = Client(client.endpoint(url), _TIMEOUT_S).request("GET", "/api/mcp/health")
+    except Error as error:
+        return Probe(url, error.message)
+    if answer.status == 200 and answer.body.get("status") == "healthy":
+        return Probe(url, None, (time.perf_counter() - started_s) * 1000)
+    return Probe(url, answer.reason)
+
+
+def listeners() -> dict[int, list[Holder]]:
+    """Return who listens on each TCP port of this machine."""
+    import psutil
+
+    found: dict[int, list[Holder]] = {}
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr:
+            host, port = connection.laddr[:2]
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            found.setdefault(port, []).append(Holder(address, connection.pid, _program(connection.pid)))
+    return found
+
+
+def _program(pid: int | None) -> str | None:
+    import psutil
+
+    if pid is None:
+        return None
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return None
+
+
+def judge_probe(name: str, probe: Probe, holders: Sequence[Holder] = ()) -> Check:
+    """Judge what mcpd-rpc answered; *holders* listen on the port if *probe* went to one."""
+    if probe.wrong is None:
+        return ok(name, f"answers in {probe.duration_ms:.0f} ms")
+    held = f"; held by {_names(holders)}" if holders else ""
+    return failed(name, f"{probe.wrong}{held}", "mcpctl logs rpc" if holders else START)
+
+
+def judge(units: Mapping[str, Unit] | None, listening: Mapping[int, Sequence[Holder]]) -> list[Check]:
+    """Judge every port that a unit of mcpd has, except mcpd-rpc's."""
+    wanted = {port: unit for unit in (units or {}).values() for port in unit.ports if port != RPC_PORT}
+    return [_judge_port(port, unit, listening.get(port, ())) for port, unit in sorted(wanted.items())]
+
+
+def _judge_port(port: int, unit: Unit, holders: Sequence[Holder]) -> Check:
+    name = f"port {port}"
+    start = f"systemctl start {unit.name}"
+    if unit.is_active and holders:
+        return ok(name, f"{USES.get(port, unit.name)}: {unit.name} listens")
+    if holders:
+        return failed(name, f"held by {_names(holders)}, so {unit.name} cannot listen", f"stop that; then {start}")
+    return failed(name, f"nobody listens, {unit.name} is {unit.active}", start)
+
+
+def _names(holders: Iterable[Holder]) -> str:
+    return ", ".join(dict.fromkeys(map(str, holders)))

@@ -1,0 +1,82 @@
+"""``mcpctl health``: is everything there that mcpd needs, and what to do if not."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mcpd.ctl import client, output
+from mcpd.ctl.checks import database, ports, units
+from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped
+from mcpd.ctl.checks.units import Unit
+from mcpd.ctl.command import EX_REFUSED
+from mcpd.errors import ConfigError, Unreachable
+
+HELP = "check configuration, units, ports and database"
+
+_STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.FAILED: "bold red", Outcome.SKIPPED: "dim"}
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """Declare nothing: the common options are all."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make all checks and print them; 1 if one failed."""
+    client.endpoint(arguments.url)
+    checks = list(_checks(arguments.url, arguments.config))
+    healthy = is_healthy(checks)
+    if arguments.json:
+        rows = [{"name": c.name, "outcome": c.outcome, "detail": c.detail, "advice": c.advice} for c in checks]
+        output.print_json({"healthy": healthy, "checks": rows})
+    else:
+        _print(checks)
+    return 0 if healthy else EX_REFUSED
+
+
+def is_healthy(checks: Sequence[Check]) -> bool:
+    """Say whether nothing failed."""
+    return all(check.outcome is not Outcome.FAILED for check in checks)
+
+
+def _checks(url: str, files: Sequence[Path] | None) -> Iterator[Check]:
+    configuration, path = check_configuration(files)
+    yield configuration
+    found: dict[str, Unit] | None = None
+    try:
+        found = units.gather()
+    except Unreachable as error:
+        yield failed("units", error.message, "systemctl status")
+    else:
+        yield from units.judge(found)
+    yield from _check_ports(url, found)
+    if path is None:
+        yield skipped("database", "the configuration does not say where it is")
+    else:
+        yield from database.judge(database.gather(path))
+
+
+def check_configuration(files: Sequence[Path] | None) -> tuple[Check, str | None]:
+    """Return the check of the configuration and, if it is valid, the path of the database."""
+    from mcpd import config
+
+    try:
+        settings = config.effective(files)
+    except ConfigError as error:
+        return failed("configuration", error.message, "mend it; then systemctl start mcp.target"), None
+    return ok("configuration", f"{len(settings)} settings, all valid"), str(settings["database.path"].value)
+
+
+def _check_ports(url: str, found: dict[str, Unit] | None) -> Iterator[Check]:
+    listening = ports.listeners()
+    yield ports.judge_probe(url, ports.probe(url))
+    if url == client.DEFAULT_URL:
+        tcp = ports.probe(f"http://127.0.0.1:{ports.RPC_PORT}")
+        yield ports.judge_probe(f"port {ports.RPC_PORT}", tcp, listening.get(ports.RPC_PORT, ()))
+    yield from ports.judge(found, listening)
+
+
+def _print(checks: Sequence[Check]) -> None:
+    rows = [(c.name, output.coloured(c.outcome, _STYLES[c.outcome]), c.detail, c.advice) for c in checks]
+    output.print_tables(output.table("", ("check", "outcome", "what was seen", "what to do"), rows))

@@ -1,0 +1,103 @@
+"""What mcpctl prints: tables for people, JSON for programs, complaints on stderr.
+
+Much of it was written by agents, so what a terminal would obey instead of show is made visible first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_PIPE_WIDTH = 200  # of a table whose reader has no width of its own
+
+
+def visible(text: str) -> str:
+    """Return *text* with everything that is not printable (escape sequences, line ends, bidi marks) spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def print_json(value: object) -> None:
+    """Print *value* as JSON, in ASCII, which every terminal and every encoding takes."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def warn(message: str) -> None:
+    """Say on stderr what the user should know of."""
+    sys.stderr.write(f"mcpctl: {visible(message)}\n")
+
+
+def print_tables(*tables: RenderableType) -> None:
+    """Print *tables* one below the other, in colour if stdout is a terminal."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    width = None if terminal or "COLUMNS" in os.environ else _PIPE_WIDTH
+    console = Console(force_terminal=terminal, width=width, highlight=False)
+    for position, table in enumerate(tables):
+        if position:
+            console.print()
+        console.print(table)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> RenderableType:
+    """Return a table; cells are shown as ``cell`` shows them."""
+    from rich import box
+    from rich.table import Table
+
+    result = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        result.add_column(column, overflow="fold")
+    for row in rows:
+        result.add_row(*map(cell, row))
+    return result
+
+
+def pairs(title: str, values: Mapping[str, object]) -> RenderableType:
+    """Return a table of names and values, without a head."""
+    from rich.table import Table
+
+    result = Table(title=title or None, title_justify="left", title_style="bold", box=None, show_header=False)
+    result.add_column(style="cyan", no_wrap=True)
+    result.add_column(overflow="fold")
+    for name, value in values.items():
+        result.add_row(cell(name), cell(value))
+    return result
+
+
+def cell(value: object) -> RenderableType:
+    """Return any JSON value as something to look at; objects and lists of objects become tables of their own."""
+    from rich.text import Text
+
+    if isinstance(value, Text):
+        return value
+    if isinstance(value, dict):
+        return pairs("", value)
+    if isinstance(value, (list, tuple)):
+        if value and all(isinstance(item, dict) for item in value):
+            return table("", *_columns(value))
+        return Text(", ".join(visible(_word(item)) for item in value) or "–")
+    return Text(visible(_word(value)))
+
+
+def coloured(word: str, style: str) -> Any:
+    """Return *word* to be printed in *style*."""
+    from rich.text import Text
+
+    return Text(visible(word), style=style)
+
+
+def _columns(items: Sequence[Mapping[str, object]]) -> tuple[list[str], list[list[object]]]:
+    names = list(dict.fromkeys(name for item in items for name in item))
+    return names, [[item.get(name) for name in names] for item in items]
+
+
+def _word(value: object) -> str:
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
