@@ -78,7 +78,7 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
 
 
 def _type_of(choice: object) -> str:
-    return next(name for name in ("boolean", "string", "integer", "number", "array", "object", "null") if _is(choice, name))
+    return next(name for name in _TYPES if _is(choice, name))
 
 
 def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:

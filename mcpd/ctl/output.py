@@ -50,19 +50,19 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     from rich import box
     from rich.table import Table
 
-    result = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    result = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, **_titled(title))
     for column in columns:
         result.add_column(column, overflow="fold")
     for row in rows:
         result.add_row(*map(cell, row))
-    return result
+    return result if result.row_count else coloured(f"{title or 'the list'}: none", "bold")
 
 
 def pairs(title: str, values: Mapping[str, object]) -> RenderableType:
     """Return a table of names and values, without a head."""
     from rich.table import Table
 
-    result = Table(title=title or None, title_justify="left", title_style="bold", box=None, show_header=False)
+    result = Table(box=None, show_header=False, pad_edge=False, **_titled(title))
     result.add_column(style="cyan", no_wrap=True)
     result.add_column(overflow="fold")
     for name, value in values.items():
@@ -90,6 +90,10 @@ def coloured(word: str, style: str) -> Any:
     from rich.text import Text
 
     return Text(visible(word), style=style)
+
+
+def _titled(title: str) -> dict[str, Any]:
+    return {"title": title or None, "title_justify": "left", "title_style": "bold"}
 
 
 def _columns(items: Sequence[Mapping[str, object]]) -> tuple[list[str], list[list[object]]]:

@@ -1,4 +1,4 @@
-"""``mcpctl version``: the versions of mcpd and of what it stands on, and whether the running one is the installed one."""
+"""``mcpctl version``: mcpd, what it stands on, and whether the running mcpd is the installed one."""
 
 from __future__ import annotations
 

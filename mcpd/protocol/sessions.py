@@ -54,7 +54,7 @@ class SessionSigner:
 
     def _verify(self, session_id: str) -> Session:
         payload, _, signature = session_id.partition(".")
-        if not hmac.compare_digest(self._sign(payload).encode(), signature.encode()):
+        if not hmac.compare_digest(self._sign(payload).encode(), signature.encode("utf-8", "replace")):
             raise SessionNotFound("no such session; start a new one with initialize")
         try:
             session = self._decoder.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -66,7 +66,7 @@ class SessionSigner:
         return session
 
     def _sign(self, payload: str) -> str:
-        return _b64(hmac.digest(self._key, payload.encode("utf-8", "surrogateescape"), "sha256"))
+        return _b64(hmac.digest(self._key, payload.encode("utf-8", "replace"), "sha256"))
 
 
 def _b64(data: bytes) -> str:

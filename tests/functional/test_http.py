@@ -115,7 +115,11 @@ def test_pipelined_requests_are_answered_in_order(shared_rpc: Daemon) -> None:
     def ping(number: int, last: bool) -> bytes:
         body = b'{"jsonrpc":"2.0","id":%d,"method":"ping"}' % number
         closing = b"Connection: close\r\n" if last else b""
-        return b"POST /jsonrpc HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: %d\r\n\r\n%b" % (closing, len(body), body)
+        return b"POST /jsonrpc HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: %d\r\n\r\n%b" % (
+            closing,
+            len(body),
+            body,
+        )
 
     answer = shared_rpc.raw(b"".join(ping(number, number == 49) for number in range(50)))
     ids = [orjson.loads(part.split(b"HTTP/1.1")[0])["id"] for part in answer.split(b"\r\n\r\n")[1:]]

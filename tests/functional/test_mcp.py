@@ -107,7 +107,7 @@ def test_what_is_no_request_gets_400_and_a_named_fault(shared_rpc: Daemon, body:
     assert reply.status == 400
     assert reply.json["error"]["code"] == code
     assert words in reply.json["error"]["message"]
-    assert None not in (reply.json.get("id", 0),), "an unreadable id is left out, never null"
+    assert reply.json.get("id", 0) is not None, "an unreadable id is left out, never null"
 
 
 def test_a_request_without_a_session_and_without_meta_is_told_to_open_one(shared_rpc: Daemon) -> None:
@@ -199,9 +199,7 @@ def test_a_malformed_meta_is_400_invalid_params(shared_rpc: Daemon, meta: Any, w
     ],
 )
 def test_a_header_that_disagrees_with_the_body_is_refused(shared_rpc: Daemon, headers: dict[str, str]) -> None:
-    reply = modern(
-        shared_rpc, "tools/call", {"name": "heartbeat", "arguments": {"agent": "mismatch"}}, headers=headers
-    )
+    reply = modern(shared_rpc, "tools/call", {"name": "heartbeat", "arguments": {"agent": "mismatch"}}, headers=headers)
     assert (reply.status, reply.json["error"]["code"]) == (400, -32020)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MIGRATE = "systemctl restart mcpd-migrate.service; mcpctl logs migrate"
 RESTORE = "stop mcpd (systemctl stop mcp.target), then restore a backup of the file"
 _MIB = 1 << 20
-_WAL_WARNING_BYTES = 128 * _MIB  # checkpoints keep it below a third of that
+_WAL_WARNING_BYTES = 128 * _MIB  # four times what the checkpoints allow
 _DISK_FAILED_BYTES, _DISK_WARNING_BYTES = 64 * _MIB, 1024 * _MIB
 _INTEGRITY_LIMIT_S = 10.0
 
@@ -62,8 +62,6 @@ def gather(path: str) -> Facts:
 
 
 def _look_inside(facts: Facts) -> Facts:
-    from dataclasses import replace
-
     from mcpd.store import schema
     from mcpd.store.database import Database, store_errors
 
@@ -103,7 +101,11 @@ def judge(facts: Facts) -> list[Check]:
     """Return the checks of the file, or the one that says why it cannot be looked at."""
     name = "database"
     if facts.access == "denied":
-        return [skipped(name, f"only root and the user mcpd may read {facts.path}", "run as root: sudo mcpctl health")]
+        return [
+            skipped(
+                name, f"you may not read {facts.path}; root and the user mcpd may", "run as root: sudo mcpctl health"
+            )
+        ]
     if facts.access == "missing":
         return [failed(name, f"{facts.path}: {facts.error}", MIGRATE)]
     if facts.error is not None:
@@ -115,7 +117,8 @@ def judge(facts: Facts) -> list[Check]:
 def _judge_integrity(facts: Facts) -> Check:
     name = "integrity"
     if facts.damage is None:
-        return warning(name, f"not all checked within {_INTEGRITY_LIMIT_S:g} s", "sqlite3 FILE 'PRAGMA quick_check'")
+        seen = f"not all checked within {_INTEGRITY_LIMIT_S:g} s"
+        return warning(name, seen, f"sqlite3 {facts.path} 'PRAGMA quick_check'")
     return failed(name, facts.damage, RESTORE) if facts.damage else ok(name, "no damage found")
 
 
@@ -130,7 +133,7 @@ def _judge_schema(facts: Facts) -> Check:
 def _judge_wal(facts: Facts) -> Check:
     size = _size(facts.wal_bytes)
     if facts.wal_bytes > _WAL_WARNING_BYTES:
-        return warning("WAL", f"{size}, not checkpointed", "look for a program that keeps the database open: fuser FILE")
+        return warning("WAL", f"{size}, not checkpointed", f"who holds the database? fuser {facts.path}")
     return ok("WAL", size)
 
 

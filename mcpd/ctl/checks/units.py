@@ -83,21 +83,15 @@ def judge(units: Mapping[str, Unit] | None) -> list[Check]:
     """Return a check for each unit that mcpd needs, and one for the terminals."""
     if units is None:
         return [skipped("units", "systemd is not running here")]
-    missing = [Unit(name, load="not-found") for name in _JUDGES if name not in units]
-    checks = [judged for name, judge_one in _JUDGES.items() if name in units for judged in [judge_one(units[name], units)]]
-    checks += [_not_found(unit) for unit in missing]
+    checks = [judge_one(units.get(name, Unit(name, load="not-found")), units) for name, judge_one in _JUDGES.items()]
     return checks + _terminals(units)
 
 
-def _not_found(unit: Unit) -> Check:
-    return failed(unit.name, "is not installed", "install the package mcpd again")
-
-
-def _judge_target(unit: Unit, units: Mapping[str, Unit]) -> Check:
+def _judge_target(unit: Unit, _units: Mapping[str, Unit]) -> Check:
     return _usual(unit) or failed(unit.name, "is stopped", START)
 
 
-def _judge_socket(unit: Unit, units: Mapping[str, Unit]) -> Check:
+def _judge_socket(unit: Unit, _units: Mapping[str, Unit]) -> Check:
     if not unit.is_active and not unit.condition:
         return skipped(unit.name, "is not needed here: its condition is not met")
     return _usual(unit) or failed(unit.name, "does not listen", START)
@@ -115,14 +109,14 @@ def _judge_service(unit: Unit, units: Mapping[str, Unit]) -> Check:
     return failed(unit.name, "is stopped, and its socket does not listen", START)
 
 
-def _judge_migration(unit: Unit, units: Mapping[str, Unit]) -> Check:
+def _judge_migration(unit: Unit, _units: Mapping[str, Unit]) -> Check:
     return _usual(unit) or warning(unit.name, "has not run since it was stopped", START)
 
 
 def _usual(unit: Unit) -> Check | None:
     """Judge what is the same for every unit; None where it depends on its kind."""
     if unit.load == "not-found":
-        return _not_found(unit)
+        return failed(unit.name, "is not installed", "install the package mcpd again")
     if unit.load != "loaded":
         return failed(unit.name, f"is {unit.load}", f"systemctl status {unit.name}")
     if unit.active == "failed":

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mcpd import config
+from mcpd.errors import ConfigError
+
+SHIPPED = Path(__file__).parents[2] / "packaging" / "mcpd.toml"
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_later_files_and_the_environment_win_and_each_value_knows_its_source(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.toml", '[server]\nidle_timeout_s = 10\nmax_connections = 7\n[log]\nlevel = "error"\n')
+    second = write(tmp_path / "b.toml", "[server]\nidle_timeout_s = 20.5\n")
+    settings = config.resolve([first, second], [("env", {"MCP_LOG_LEVEL": "DEBUG", "HOME": "/"})])
+    built = config.build(settings)
+    assert (built.server.idle_timeout_s, built.server.max_connections, built.log.level) == (20.5, 7, "debug")
+    assert built.server.drain_timeout_s == 2.0
+    assert settings["server.idle_timeout_s"].source == str(second)
+    assert settings["log.level"].source == "env: MCP_LOG_LEVEL"
+    assert settings["database.path"].source == "default"
+
+
+def test_the_database_url_of_the_guide_names_a_file() -> None:
+    settings = config.resolve([], [("env", {"MCP_DATABASE_URL": "sqlite:////srv/mcp.db"})])
+    assert settings["database.path"].value == "/srv/mcp.db"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[server]\nidle_timeout = 3\n", "unknown key 'server.idle_timeout'; did you mean 'server.idle_timeout_s'?"),
+        ("[nonsense]\nx = 3\n", "unknown key 'nonsense.x'; mcpd.toml(5) lists the keys"),
+        ("idle = 3\n", "key 'idle' stands outside a section"),
+        ("[server]\nmax_connections = 'many'\n", "expected a whole number from 1 to 1000000, got 'many'"),
+        ("[server]\nmax_connections = 0\n", "expected a whole number from 1 to 1000000, got 0"),
+        ("[server]\nidle_timeout_s = -1\n", "expected a number above 0 to 86400, got -1"),
+        ("[server]\nallowed_hosts = 'a'\n", "expected a list of strings, got 'a'"),
+        ("[log]\nlevel = 'loud'\n", 'expected one of "debug", "info", "warning", "error", got \'loud\''),
+        ("[database]\npath = 7\n", "expected a string, got 7"),
+        ("[server\n", "is not valid TOML"),
+    ],
+)
+def test_a_fault_names_file_key_and_expectation(tmp_path: Path, text: str, words: str) -> None:
+    path = write(tmp_path / "x.toml", text)
+    with pytest.raises(ConfigError) as refused:
+        config.load([path])
+    assert refused.value.message.startswith(f"{path}: ")
+    assert words in refused.value.message
+    assert refused.value.exit_status == 78
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load([tmp_path / "missing.toml"])
+    (tmp_path / "latin.toml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        config.load([tmp_path / "latin.toml"])
+
+
+def test_the_machines_files_are_laid_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "DEFAULTS_FILE", write(tmp_path / "defaults.toml", '[log]\nlevel = "info"\n'))
+    monkeypatch.setattr(config, "ADMIN_FILE", write(tmp_path / "mcpd.toml", '[log]\nlevel = "error"\n'))
+    (tmp_path / "mcpd.toml.d").mkdir()
+    write(tmp_path / "mcpd.toml.d" / "20.toml", "[log]\nrequests_per_s = 20\n")
+    write(tmp_path / "mcpd.toml.d" / "10.toml", "[log]\nrequests_per_s = 10\n")
+    environment = "# comment\nMCP_LOG_LEVEL='warning'\nOTHER=x\n\nbroken line\n"
+    monkeypatch.setattr(config, "ENVIRONMENT_FILE", write(tmp_path / "default", environment))
+    monkeypatch.delenv("MCP_LOG_LEVEL", raising=False)
+    built = config.load()
+    assert (built.log.level, built.log.requests_per_s) == ("warning", 20)
+    monkeypatch.setenv("MCP_LOG_LEVEL", "debug")
+    assert config.load().log.level == "debug"
+    write(tmp_path / "default", 'MCP_LOG_LEVEL="unclosed\n')
+    with pytest.raises(ConfigError, match="MCP_LOG_LEVEL"):
+        config.load()
+
+
+def test_the_shipped_file_lists_every_key_with_its_default() -> None:
+    if not SHIPPED.exists():
+        pytest.skip("not in a checkout")
+    shipped = tomllib.loads(SHIPPED.read_text())
+    flat = {f"{section}.{key}": value for section, keys in shipped.items() for key, value in keys.items()}
+    defaults = {name: setting.value for name, setting in config.defaults().items()}
+    assert flat == {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
