@@ -45,12 +45,16 @@ class Notifier:
     def alive(self) -> None:
         self._notifier.notify("WATCHDOG=1")
 
-    def store_socket(self, name: str, fd: int) -> None:
-        """Put the open socket *fd* into the manager's file-descriptor store; it reaches the next start as *name*."""
-        daemon.notify(f"FDSTORE=1\nFDNAME={name}", fds=[fd])
+    def can_store(self) -> bool:
+        """Say whether the manager keeps descriptors for us (FileDescriptorStoreMax= is set; systemd 254 and newer)."""
+        return os.environ.get("FDSTORE", "0") != "0"
+
+    def store_socket(self, name: str, sock: socket.socket) -> None:
+        """Put *sock* into the manager's file-descriptor store; it stays open and reaches the next start as *name*."""
+        daemon.notify(f"FDSTORE=1\nFDNAME={name}", fds=[sock.fileno()])
 
     def forget_sockets(self, name: str) -> None:
-        """Close every descriptor that the manager stores under *name*."""
+        """Have the manager close what it stores under *name*; our own copies stay open."""
         self._notifier.notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
 
 

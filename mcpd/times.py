@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=1024)  # the requests of one turn share their time
 def rfc3339(at_us: int) -> str:
     """Return *at_us* as in ``2026-07-28T12:00:00.123456Z`` (RFC 3339 section 5.6)."""
     return (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -22,9 +22,11 @@ from mcpd.protocol.http import HttpRequest, HttpResponse, Limits, Phase, Request
 from mcpd.server import rest
 
 AnswerTurn = Callable[[Sequence["Connection"]], None]
+KeepSocket = Callable[[socket.socket], None]
 
 _MAX_AHEAD_BYTES = 65536  # what a pipelining client may send ahead before we stop reading
 _LINGER_S = 2.0  # how long a refused peer may go on sending
+_DRAIN_STEP_S = 0.005
 _MAX_TURN = 256  # requests answered in one turn, so that none waits long for the commit
 BACKLOG = 4096
 
@@ -118,7 +120,7 @@ class Connection(asyncio.Protocol):
         assert request is not None
         if self._closing:
             return
-        keep_alive = request.keep_alive and not self._eof and not self._server.draining
+        keep_alive = request.keep_alive and not self._eof and not self._server.closes
         encoded = http.encode(response, self._server.date(), keep_alive=keep_alive)
         if request.method == "HEAD":
             encoded = encoded[: len(encoded) - len(response.body)]
@@ -166,10 +168,20 @@ class Connection(asyncio.Protocol):
         else:
             self._refuse(Error(f"the request's {phase.value} took too long to arrive", http_status=408))
 
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is under way: no request, no part of one, no answer still to be sent."""
-        return not self._busy and self._reader.phase is Phase.IDLE and not self._transport.get_write_buffer_size()
+    def hand_over(self, keep: KeepSocket) -> bool:
+        """Give the open connection away by *keep* if nothing is under way on it; say whether that was so.
+
+        Under way are a request, a part of one, or an answer still to be sent. What arrives from now on waits in the
+        kernel for whoever takes the connection up.
+        """
+        started = self._busy or self._reader.phase is not Phase.IDLE or self._transport.get_write_buffer_size()
+        if started or self._closing or self._eof:
+            return False
+        self._closing = True
+        self._transport.pause_reading()
+        keep(self._transport.get_extra_info("socket"))
+        self._transport.abort()  # closes our descriptor only; the connection lives on in the other one
+        return True
 
 
 class Server:
@@ -187,7 +199,7 @@ class Server:
         self.refused = refused
         self.limits = Limits(settings.max_header_bytes, settings.max_body_bytes)
         self.connections: set[Connection] = set()
-        self.draining = False
+        self.closes = False  # after each answer, since we stop and nobody takes the connections over
         self._answer_turn = answer_turn
         self._loop = asyncio.get_running_loop()
         self.now_s = self._loop.time
@@ -199,7 +211,6 @@ class Server:
             Phase.HEAD: settings.header_timeout_s,
             Phase.BODY: settings.body_timeout_s,
         }
-        self._all_gone = asyncio.Event()
         self._ticker = self._loop.call_later(1.0, self._tick)
 
     async def listen(self, sock: socket.socket) -> None:
@@ -233,8 +244,6 @@ class Server:
     def forget(self, connection: Connection) -> None:
         """Drop a connection that is gone."""
         self.connections.discard(connection)
-        if not self.connections:
-            self._all_gone.set()
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(1.0, self._tick)
@@ -242,20 +251,27 @@ class Server:
         for connection in list(self.connections):
             connection.check(now_s)
 
-    async def drain(self) -> None:
-        """Stop accepting, answer what comes on open connections and ask them to close; at the limit, close them.
+    async def adopt(self, sock: socket.socket) -> None:
+        """Go on with a connection that an earlier process handed over."""
+        sock.setblocking(False)
+        await self._loop.connect_accepted_socket(lambda: Connection(self), sock)
 
-        The listening sockets stay open in the service manager, so that new clients wait for the next start.
+    async def drain(self, keep: KeepSocket | None) -> None:
+        """Stop accepting, finish what is under way, and hand the idle connections over by *keep*.
+
+        Without *keep* they are answered once more, told to close, and closed at the limit. The listening sockets stay
+        open in the service manager either way, so that new clients wait for the next start.
         """
-        self.draining = True
         for listener in self._listeners:
             listener.close()
-        self._all_gone.clear()
-        if self.connections:
-            try:
-                await asyncio.wait_for(self._all_gone.wait(), self.settings.drain_timeout_s)
-            except TimeoutError:
+        self.closes = keep is None
+        limit_s = self.now_s() + self.settings.drain_timeout_s
+        while self.connections and self.now_s() < limit_s:
+            if keep is not None:
                 for connection in list(self.connections):
-                    connection.close()
-                await asyncio.sleep(0)
+                    connection.hand_over(keep)
+            await asyncio.sleep(_DRAIN_STEP_S)
+        for connection in list(self.connections):
+            connection.close()
+        await asyncio.sleep(0)
         self._ticker.cancel()

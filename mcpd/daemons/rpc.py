@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -21,6 +22,7 @@ from mcpd.config import Config
 from mcpd.daemons import runtime
 from mcpd.daemons.http import Connection, Server
 from mcpd.daemons.journal import RequestLog
+from mcpd.daemons.runtime import Sockets
 from mcpd.errors import Error
 from mcpd.protocol.sessions import KEY_BYTES, SessionSigner
 from mcpd.server.core import Core, Exchange
@@ -56,10 +58,10 @@ def _serve(config: Config, addresses: Sequence[str]) -> None:
     db = Database(settings.path, durability=settings.durability, busy_timeout_s=settings.busy_timeout_s)
     schema.check(db)
     signer = SessionSigner(session_key(Path(settings.path).with_name(SESSION_KEY)))
-    listening = runtime.sockets(NAME, addresses)
+    sockets = runtime.sockets(NAME, addresses)
     checkpointer = Checkpointer(db, settings.path)
     try:
-        uvloop.run(_run(Core(db, config, signer), db, config, listening))
+        uvloop.run(_run(Core(db, config, signer), db, config, sockets))
     finally:
         checkpointer.close()
         db.close()
@@ -79,7 +81,7 @@ def session_key(path: Path) -> bytes:
     return key
 
 
-async def _run(core: Core, db: Database, config: Config, listening: Sequence[socket.socket]) -> None:
+async def _run(core: Core, db: Database, config: Config, sockets: Sockets) -> None:
     log = logging.getLogger(sd.LOGGER_NAME)
     requests = RequestLog(log, config.log.requests_per_s)
 
@@ -96,17 +98,21 @@ async def _run(core: Core, db: Database, config: Config, listening: Sequence[soc
 
     callers = Callers(config.access.admin_group, open_loopback=config.access.loopback == "open")
     server = Server(config.server, callers, answer_turn, refused)
-    for sock in listening:
+    for sock in sockets.listen:
         await server.listen(sock)
+    for sock in sockets.connections:
+        await server.adopt(sock)
     notifier = sd.Notifier()
-    names = ", ".join(_address(sock) for sock in listening)
-    log.info("mcpd-rpc %s started, listening on %s", __version__, names)
+    notifier.forget_sockets(runtime.CONNECTION)
+    names = ", ".join(_address(sock) for sock in sockets.listen)
+    kept = len(sockets.connections)
+    log.info("mcpd-rpc %s started, listening on %s, took over %d connections", __version__, names, kept)
     notifier.ready(f"serving on {names}")
     watchdog = asyncio.create_task(runtime.feed_watchdog(notifier, db.probe))
     await runtime.until_stopped()
     notifier.stopping()
     log.info("stopping, %d connections open", len(server.connections))
-    await server.drain()
+    await server.drain(partial(notifier.store_socket, runtime.CONNECTION) if notifier.can_store() else None)
     watchdog.cancel()
     requests.flush()
 

@@ -8,11 +8,15 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mcpd import __version__, config, sd
 from mcpd.config import Config
 from mcpd.errors import EX_TEMPFAIL, ConfigError, Error, StoreUnavailable
+
+CONNECTION = "connection"
+"""The name under which a stopping daemon leaves its open connections with systemd."""
 
 
 def parser(program: str, purpose: str) -> argparse.ArgumentParser:
@@ -63,13 +67,21 @@ def bind(address: str) -> socket.socket:
     return sock
 
 
-def sockets(name: str, addresses: Sequence[str]) -> list[socket.socket]:
-    """Return the sockets to listen on: those that systemd passed under *name*, and one for each of *addresses*."""
-    passed = [sock for label, sock in sd.listen_sockets() if label in (name, "unknown", "")]
-    found = passed + [bind(address) for address in addresses]
-    if not found:
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What a daemon starts with: sockets to ``listen`` on, and open ``connections`` that its predecessor left."""
+
+    listen: list[socket.socket]
+    connections: list[socket.socket]
+
+
+def sockets(name: str, addresses: Sequence[str]) -> Sockets:
+    """Return the sockets that systemd passed under *name* or kept for us, and one for each of *addresses*."""
+    passed = sd.listen_sockets()
+    listen = [sock for label, sock in passed if label in (name, "unknown")] + [bind(address) for address in addresses]
+    if not listen:
         raise ConfigError(f"no sockets: start {name} by its socket unit, systemd-socket-activate or with --listen")
-    return found
+    return Sockets(listen, [sock for label, sock in passed if label == CONNECTION])
 
 
 async def until_stopped() -> None:

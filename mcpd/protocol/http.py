@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 
 import httptools
 import msgspec
 
-from mcpd.errors import Error, InvalidRequest
+from mcpd.errors import InvalidRequest
 from mcpd.protocol.chunked import ChunkedDecoder
 
 MAX_HEADERS = 100
@@ -68,12 +69,13 @@ class HttpResponse(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Head:
-    """What httptools tells of one head."""
+    """What httptools tells of one head, and the headers made of it."""
 
-    __slots__ = ("duplicated", "headers", "target")
+    __slots__ = ("duplicated", "fields", "headers", "target")
 
     def __init__(self) -> None:
         self.target = b""
+        self.fields: list[tuple[bytes, bytes]] = []
         self.headers: dict[bytes, bytes] = {}
         self.duplicated: set[bytes] = set()
 
@@ -81,16 +83,27 @@ class _Head:
         self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if not name or name.translate(None, _TOKEN):
-            raise InvalidRequest(f"header name {name!r} holds a character that RFC 9110 does not allow")
-        value = value.strip(b" \t")
-        if name in self.headers:
-            self.duplicated.add(name)
-            value = self.headers[name] + b", " + value
-        self.headers[name] = value
-        if len(self.headers) > MAX_HEADERS:
+        self.fields.append((name, value))
+
+    def collect(self) -> None:
+        """Make ``headers`` of the fields, checked and in the form of ``HttpRequest``."""
+        if len(self.fields) > MAX_HEADERS:
             raise InvalidRequest(f"more than {MAX_HEADERS} headers", http_status=431)
+        headers = self.headers
+        for sent_name, sent_value in self.fields:
+            name, value = _field_name(sent_name), sent_value.strip(b" \t")
+            if name in headers:
+                self.duplicated.add(name)
+                value = headers[name] + b", " + value
+            headers[name] = value
+
+
+@lru_cache(maxsize=512)
+def _field_name(name: bytes) -> bytes:
+    # The distribution's httptools lets "Host : x" through with the space in the name (RFC 9112 section 5.1).
+    if not name or name.translate(None, _TOKEN):
+        raise InvalidRequest(f"header name {name!r} holds a character that RFC 9110 does not allow")
+    return name.lower()
 
 
 class RequestReader:
@@ -156,12 +169,9 @@ class RequestReader:
             parser.feed_data(raw)
         except httptools.HttpParserUpgrade:
             pass  # RFC 9110 7.8: a server may ignore Upgrade; Java's client offers h2c on every first request
-        except httptools.HttpParserCallbackError as exc:
-            if isinstance(exc.__context__, Error):
-                raise exc.__context__ from None
-            raise
         except httptools.HttpParserError as exc:
             raise InvalidRequest(f"malformed HTTP request: {exc}") from exc
+        head.collect()
         self._check_head(head, parser.get_http_version())
         return True
 

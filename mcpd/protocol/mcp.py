@@ -7,7 +7,10 @@ The era is told by the body, never by a header: ``_meta`` with a protocol versio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from mcpd import __version__
 from mcpd.errors import InvalidParams, InvalidRequest, UnsupportedProtocolVersion
@@ -22,6 +25,7 @@ INSTRUCTIONS = (
     "log_activity (status started or in_progress, details.paths and details.component) and close it with status "
     "completed or failed; keep your state current with update_status or heartbeat. Every tool takes dry_run."
 )
+_RESULT_META = orjson.Fragment(orjson.dumps({revisions.SERVER_INFO: SERVER_INFO}))
 CAPABILITIES: dict[str, object] = {"tools": {}}
 
 
@@ -98,7 +102,7 @@ def complete(revision: Revision, result: dict[str, Any], cache: CacheHint | None
     """Return *result* with what *revision* adds to every result, and to a list that may be kept."""
     if revision.result_type:
         result["resultType"] = "complete"
-        result["_meta"] = {revisions.SERVER_INFO: SERVER_INFO}
+        result["_meta"] = _RESULT_META
     if cache is not None and revision.cache_hints:
         result["ttlMs"] = cache.ttl_ms
         result["cacheScope"] = cache.scope
@@ -129,15 +133,22 @@ def initialize(params: dict[str, Any]) -> tuple[Revision, dict[str, Any]]:
 
 def check_media_types(http: HttpRequest) -> None:
     """Raise ``InvalidRequest`` (415, 406) unless *http* sends JSON and can take JSON or an event stream."""
-    kind = http.header(b"content-type")
-    if kind is None or kind.partition(";")[0].strip().lower() != "application/json":
-        raise InvalidRequest(f"Content-Type is {kind!r}; expected application/json", http_status=415)
-    accept = http.headers.get(b"accept")
-    if accept is not None and not any(kind in accept.lower() for kind in _ACCEPTABLE):
-        raise InvalidRequest("Accept names neither application/json nor text/event-stream", http_status=406)
+    fault = _media_fault(http.headers.get(b"content-type"), http.headers.get(b"accept"))
+    if fault is not None:
+        raise InvalidRequest(fault[1], http_status=fault[0])
 
 
 _ACCEPTABLE = (b"application/json", b"text/event-stream", b"*/*", b"application/*")
+
+
+@lru_cache(maxsize=256)
+def _media_fault(content_type: bytes | None, accept: bytes | None) -> tuple[int, str] | None:
+    if content_type is None or content_type.partition(b";")[0].strip().lower() != b"application/json":
+        shown = "missing" if content_type is None else repr(content_type.decode("latin-1"))
+        return 415, f"Content-Type is {shown}; expected application/json"
+    if accept is not None and not any(kind in accept.lower() for kind in _ACCEPTABLE):
+        return 406, "Accept names neither application/json nor text/event-stream"
+    return None
 
 
 def _is_handshake(version: str) -> bool:

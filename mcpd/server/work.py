@@ -81,15 +81,11 @@ def _run(work: Work, tool: AnyTool, converted: Arguments, arguments: object, sta
             audit.add(work.db, _entry(work, "ok", arguments, started_ns))
         return result
 
-    result = work.turn.run(change, keep=_keep)
+    result = work.turn.run(change, keep=not converted.dry_run)
     if converted.dry_run:
         entry = _entry(work, "dry_run", arguments, started_ns)
         work.turn.run(lambda: audit.add(work.db, entry))
     return msgspec.json.encode(result)
-
-
-def _keep(result: Result) -> bool:
-    return not result.dry_run
 
 
 def _entry(work: Work, outcome: str, arguments: object, started_ns: int) -> Entry:

@@ -7,7 +7,8 @@ from mcpd.store.database import Database, Row
 
 def touch(db: Database, name: str, now_us: int) -> bool:
     """Note that *name* was heard of at *now_us*; return whether it was unknown until now."""
-    if db.one("UPDATE agents SET last_seen_us = ? WHERE name = ? RETURNING 1", (now_us, name)):
+    db.execute("UPDATE agents SET last_seen_us = ? WHERE name = ?", (now_us, name))
+    if db.connection.changes():
         return False
     db.execute("INSERT INTO agents (name, created_us, last_seen_us) VALUES (?, ?, ?)", (name, now_us, now_us))
     return True

@@ -25,11 +25,11 @@ class Turn:
         self._begun = False
         self._lost: StoreUnavailable | None = None
 
-    def run(self, work: Callable[[], T], *, keep: Callable[[T], bool] | None = None) -> T:
+    def run(self, work: Callable[[], T], *, keep: bool = True) -> T:
         """Return what *work* returns, its changes kept for the commit; on any exception they are taken back.
 
-        With *keep*, changes are taken back too when ``keep(result)`` says no (a dry run). Raises ``StoreUnavailable``
-        for SQLite's errors and once the transaction was lost.
+        Without *keep* they are taken back in any case (a dry run). Raises ``StoreUnavailable`` for SQLite's errors and
+        once the transaction was lost.
         """
         if self._lost is not None:
             raise self._lost
@@ -40,7 +40,7 @@ class Turn:
                 self._begun = True
             execute("SAVEPOINT request")
             result = work()
-            if keep is not None and not keep(result):
+            if not keep:
                 execute("ROLLBACK TO request")
             execute("RELEASE request")
         except apsw.Error as exc:

@@ -30,6 +30,7 @@ class Daemon:
     directory: Path
     settings: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    stored: list[int] = field(default_factory=list)  # what a service manager's file-descriptor store would hold
     process: subprocess.Popen[bytes] | None = None
     stderr: Path = field(init=False)
 
@@ -58,10 +59,11 @@ class Daemon:
 
     def start(self) -> None:
         """Start the daemon and wait for READY=1."""
-        passed = {3: self._tcp.fileno(), 4: self._unix.fileno()}
+        names = ["mcpd-rpc", "mcpd-rpc", *("connection" for _ in self.stored)]
+        passed = dict(enumerate([self._tcp.fileno(), self._unix.fileno(), *self.stored], start=3))
         environment = self._environment() | {
             "LISTEN_FDS": str(len(passed)),
-            "LISTEN_FDNAMES": ":".join(["mcpd-rpc"] * len(passed)),
+            "LISTEN_FDNAMES": ":".join(names),
             "NOTIFY_SOCKET": f"{self._runtime.name}/notify",
         }
         command = [*_EXEC, sys.executable, "-m", "mcpd.daemons.rpc", "--config", str(self.config)]
@@ -77,16 +79,35 @@ class Daemon:
         deadline = time.monotonic() + timeout_s
         self._notify.settimeout(0.05)
         while not any(line == state for message in self.notifications for line in message.splitlines()):
-            try:
-                self.notifications.append(self._notify.recv(4096).decode())
-            except TimeoutError:
+            if not self._receive():
                 assert self.process.poll() is None, f"the daemon ended: {self.log()}"
                 assert time.monotonic() < deadline, f"no {state} within {timeout_s} s; stderr: {self.log()}"
+
+    def _receive(self) -> bool:
+        """Take one notification, as the service manager does; False when none came."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._notify, 4096, 8)
+        except TimeoutError:
+            return False
+        message = data.decode()
+        self.notifications.append(message)
+        self.stored.extend(descriptors)
+        if "FDSTOREREMOVE=1" in message:
+            self._forget()
+        return True
+
+    def _forget(self) -> None:
+        while self.stored:
+            os.close(self.stored.pop())
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the daemon by signal *number*; return its exit status."""
         assert self.process is not None
         self.process.send_signal(number)
+        deadline = time.monotonic() + TIMEOUT_S
+        self._notify.settimeout(0.02)
+        while self._receive() or self.process.poll() is None:
+            assert time.monotonic() < deadline, f"the daemon does not end: {self.log()}"
         status = self.process.wait(TIMEOUT_S)
         self.process = None
         self.notifications.clear()
@@ -109,6 +130,7 @@ class Daemon:
                 self.process.wait()
             for sock in (self._tcp, self._unix, self._notify):
                 sock.close()
+            self._forget()
             self._runtime.cleanup()
 
     def log(self) -> str:
@@ -165,6 +187,6 @@ def read_all(connection: socket.socket) -> bytes:
 
 def _place(passed: dict[int, int]) -> None:
     """In the child: put our descriptors where sd_listen_fds(3) looks for them."""
-    high = {number: os.dup2(fd, 100 + number) for number, fd in passed.items()}
+    high = {number: os.dup2(fd, 500 + number) for number, fd in passed.items()}
     for number, fd in high.items():
         os.dup2(fd, number)

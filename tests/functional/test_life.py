@@ -106,6 +106,43 @@ def test_a_stopping_daemon_answers_what_was_asked_and_says_close(make_daemon: Ma
     rpc.process = None
 
 
+def test_idle_connections_are_handed_over_a_restart_and_nobody_notices(make_daemon: MakeDaemon) -> None:
+    rpc = make_daemon(environment={"FDSTORE": "512"})
+    clients = [socket.create_connection(("127.0.0.1", rpc.port), timeout=10) for _ in range(50)]
+    for _ in range(3):
+        for client in clients:
+            client.sendall(HEALTH + b"\r\n")
+            answer = client.recv(65536)
+            assert b"200 OK" in answer
+            assert b"Connection: close" not in answer
+        started = time.monotonic()
+        assert rpc.stop() == 0
+        assert time.monotonic() - started < 1.0, "nothing is under way, so nothing is waited for"
+        assert len(rpc.stored) == len(clients)
+        clients[0].sendall(HEALTH + b"\r\n")  # nobody is there: it waits in the kernel
+        rpc.start()
+        assert b"200 OK" in clients[0].recv(65536)
+        assert rpc.stored == []
+    for client in clients:
+        client.close()
+
+
+def test_a_half_sent_request_is_not_handed_over_but_finished(make_daemon: MakeDaemon) -> None:
+    rpc = make_daemon(environment={"FDSTORE": "512"})
+    assert rpc.process is not None
+    with socket.create_connection(("127.0.0.1", rpc.port), timeout=10) as client:
+        client.sendall(HEALTH)
+        time.sleep(0.2)
+        rpc.process.send_signal(signal.SIGTERM)
+        rpc.wait_for("STOPPING=1")
+        client.sendall(b"\r\n")
+        assert b"200 OK" in client.recv(65536)
+        assert rpc.stop() == 0
+        rpc.start()
+        client.sendall(HEALTH + b"\r\n")
+        assert b"200 OK" in client.recv(65536)
+
+
 def test_connections_made_while_it_restarts_wait_and_are_answered(rpc: Daemon) -> None:
     rpc.stop()
     with socket.create_connection(("127.0.0.1", rpc.port), timeout=10) as connection:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from mcpd.errors import (
@@ -86,7 +87,8 @@ def test_a_session_is_held_to_its_version() -> None:
 
 def test_results_get_what_their_revision_adds() -> None:
     assert mcp.complete(HANDSHAKE, {"a": 1}, mcp.LISTS) == {"a": 1}
-    assert mcp.complete(MODERN, {}) == {"resultType": "complete", "_meta": {revisions.SERVER_INFO: mcp.SERVER_INFO}}
+    shaped = orjson.loads(orjson.dumps(mcp.complete(MODERN, {})))
+    assert shaped == {"resultType": "complete", "_meta": {revisions.SERVER_INFO: mcp.SERVER_INFO}}
     assert mcp.complete(MODERN, {}, mcp.LISTS)["ttlMs"] == mcp.LISTS.ttl_ms
 
 

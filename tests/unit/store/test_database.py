@@ -139,8 +139,8 @@ def test_a_failing_request_takes_back_only_itself(db: Database) -> None:
         turn.run(fails)
     with pytest.raises(StoreUnavailable):
         turn.run(lambda: db.execute("INSERT INTO no_such_table VALUES (1)"))
-    assert turn.run(lambda: add(db, "dry"), keep=lambda _: False) == 2
-    turn.run(lambda: add(db, "two"), keep=lambda _: True)
+    assert turn.run(lambda: add(db, "dry"), keep=False) == 2
+    turn.run(lambda: add(db, "two"))
     turn.commit()
     assert texts(db) == ["one", "two"]
 

@@ -1,0 +1,270 @@
+"""The health check's judgement, over facts."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from mcpd.ctl import health
+from mcpd.ctl.checks import database, ports, units
+from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped, warning
+from mcpd.ctl.checks.database import Facts
+from mcpd.ctl.checks.ports import Holder, Probe
+from mcpd.ctl.checks.units import Unit
+from mcpd.store import schema
+from mcpd.store.database import Database
+
+GOOD = {
+    unit.name: unit
+    for unit in (
+        Unit("mcp.target", active="active", sub="active"),
+        Unit("mcpd-rpc.socket", active="active", sub="listening", ports=(8099,)),
+        Unit("mcpd-rpc6.socket", active="active", sub="listening", ports=(8099,)),
+        Unit("mcpd-rpc.service"),
+        Unit("mcpd-migrate.service", active="active", sub="exited"),
+    )
+}
+
+
+def outcomes(checks: list[Check]) -> dict[str, str]:
+    return {check.name: check.outcome.value for check in checks}
+
+
+def judge_with(unit: Unit, *others: Unit) -> Check:
+    """The check of *unit*, which takes its namesake's place among units that are in order."""
+    judged = units.judge(GOOD | {each.name: each for each in (unit, *others)})
+    return next(check for check in judged if check.name == unit.name)
+
+
+def test_units_in_order_pass_and_a_daemon_may_wait_for_its_first_request() -> None:
+    checks = units.judge(GOOD)
+    assert outcomes(checks) == dict.fromkeys(GOOD, "ok") | {"terminals": "skipped"}
+    assert next(check.detail for check in checks if check.name == "mcpd-rpc.service") == "starts with the next request"
+
+
+def test_without_systemd_the_units_are_skipped() -> None:
+    assert units.judge(None) == [skipped("units", "systemd is not running here")]
+
+
+@pytest.mark.parametrize(
+    ("unit", "outcome", "detail", "advice"),
+    [
+        (Unit("mcp.target"), "failed", "is stopped", "systemctl start mcp.target"),
+        (Unit("mcpd-rpc.socket"), "failed", "does not listen", "systemctl start mcp.target"),
+        (Unit("mcpd-rpc6.socket", condition=False), "skipped", "its condition is not met", ""),
+        (Unit("mcpd-rpc.socket", load="not-found"), "failed", "is not installed", "install"),
+        (Unit("mcpd-rpc.service", load="masked"), "failed", "is masked", "systemctl status mcpd-rpc.service"),
+        (Unit("mcpd-rpc.service", active="active", sub="running"), "ok", "active (running)", ""),
+        (Unit("mcpd-rpc.service", active="activating", sub="auto-restart"), "warning", "auto-restart", "logs mcpd-rpc"),
+        (
+            Unit("mcpd-rpc.service", active="failed", result="watchdog"),
+            "failed",
+            "failed: watchdog",
+            "mcpctl logs mcpd-rpc; then systemctl start mcp.target",
+        ),
+        (
+            Unit("mcpd-migrate.service", active="failed", result="exit-code", status=78),
+            "failed",
+            "failed: exit-code (exit status 78)",
+            "mcpctl logs mcpd-migrate; then systemctl start mcp.target",
+        ),
+        (Unit("mcpd-migrate.service"), "warning", "has not run", "systemctl start mcp.target"),
+    ],
+)
+def test_a_unit_out_of_order_is_told_with_what_to_do(unit: Unit, outcome: str, detail: str, advice: str) -> None:
+    check = judge_with(unit)
+    assert check.outcome == outcome
+    assert detail in check.detail
+    assert advice in check.advice
+
+
+def test_a_stopped_daemon_whose_socket_does_not_listen_failed() -> None:
+    check = judge_with(Unit("mcpd-rpc.service"), Unit("mcpd-rpc.socket"))
+    assert check.outcome is Outcome.FAILED
+
+
+def test_a_unit_that_systemd_did_not_show_is_not_installed() -> None:
+    checks = units.judge({name: unit for name, unit in GOOD.items() if name != "mcpd-rpc.service"})
+    assert failed("mcpd-rpc.service", "is not installed", "install the package mcpd again") in checks
+
+
+def test_terminals_are_judged_where_there_are_some() -> None:
+    listening = Unit("mcp-terminal@testing.socket", active="active", sub="listening")
+    broken = Unit("mcp-terminal@master.socket", active="failed", result="resources")
+    checks = outcomes(units.judge(GOOD | {unit.name: unit for unit in (listening, broken)}))
+    assert checks["mcp-terminal@testing.socket"] == "ok"
+    assert checks["mcp-terminal@master.socket"] == "failed"
+    assert "terminals" not in checks
+
+
+def test_what_systemctl_shows_is_read() -> None:
+    shown = (
+        "Id=mcpd-rpc.socket\nListen=127.0.0.1:8099 (Stream)\nListen=/run/mcpd/mcp.sock (Stream)\n"
+        "LoadState=loaded\nActiveState=active\nSubState=listening\nResult=success\nConditionResult=yes\n\n"
+        "ExecMainStatus=78\nResult=exit-code\nId=mcpd-migrate.service\nLoadState=loaded\nActiveState=failed\n"
+        "SubState=failed\nConditionResult=no\n\n"
+        "Id=mcpd-rpc6.socket\nListen=[::1]:8099 (Stream)\nListen=[::1]:53 (Datagram)\n"
+    )
+    found = units.parse(shown)
+    assert found["mcpd-rpc.socket"] == GOOD["mcpd-rpc.socket"]
+    migration = Unit("mcpd-migrate.service", "loaded", "failed", "failed", "exit-code", 78, condition=False)
+    assert found["mcpd-migrate.service"] == migration
+    assert found["mcpd-rpc6.socket"].ports == (8099,)
+    assert units.parse("") == {}
+
+
+WEB_SOCKET = Unit("mcpd-ws.socket", active="active", sub="listening", ports=(8100,))
+STOPPED = dataclasses.replace(WEB_SOCKET, active="inactive")
+NGINX = Holder("0.0.0.0:8100", 12, "nginx")
+SOMEBODY = Holder("127.0.0.1:8100")
+
+
+@pytest.mark.parametrize(
+    ("unit", "holders", "expected"),
+    [
+        (WEB_SOCKET, [SOMEBODY], ok("port 8100", "WebSocket: mcpd-ws.socket listens")),
+        (
+            STOPPED,
+            [NGINX],
+            failed(
+                "port 8100",
+                "held by nginx (pid 12) on 0.0.0.0:8100, so mcpd-ws.socket cannot listen",
+                "stop that; then systemctl start mcpd-ws.socket",
+            ),
+        ),
+        (
+            STOPPED,
+            [],
+            failed("port 8100", "nobody listens, mcpd-ws.socket is inactive", "systemctl start mcpd-ws.socket"),
+        ),
+        (
+            WEB_SOCKET,
+            [],
+            failed("port 8100", "nobody listens, mcpd-ws.socket is active", "systemctl start mcpd-ws.socket"),
+        ),
+    ],
+)
+def test_a_port_of_a_unit_is_judged_by_who_listens(unit: Unit, holders: list[Holder], expected: Check) -> None:
+    assert ports.judge({unit.name: unit}, {8100: holders}) == [expected]
+
+
+def test_ports_that_no_unit_has_are_not_asked_for() -> None:
+    assert ports.judge(GOOD, {8100: [NGINX], 5173: [NGINX]}) == []
+    assert ports.judge(None, {8100: [NGINX]}) == []
+
+
+def test_a_holder_whom_the_kernel_hides_is_called_so() -> None:
+    assert str(SOMEBODY) == "another user's process on 127.0.0.1:8100 (root may see which)"
+
+
+def test_a_daemon_that_does_not_answer_failed_and_the_holder_of_its_port_is_named() -> None:
+    healthy = ports.judge_probe("port 8099", Probe("http://127.0.0.1:8099", None, 1.6))
+    assert healthy == ok("port 8099", "answers in 2 ms")
+    wrong = Probe("http://127.0.0.1:8099", "not mcpd")
+    holders = [Holder("127.0.0.1:8099", 7, "python3")]
+    held = ports.judge_probe("port 8099", wrong, holders)
+    assert held == failed("port 8099", "not mcpd; held by python3 (pid 7) on 127.0.0.1:8099", "mcpctl logs rpc")
+    assert ports.judge_probe("port 8099", wrong).advice == "systemctl start mcp.target"
+
+
+MIB = 1 << 20
+SOUND = Facts("/db", "open", None, 4096, 0, 5000 * MIB, schema=3, newest_schema=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "outcome"),
+    [
+        ({}, "database", "ok"),
+        ({"damage": "row 3 missing from index"}, "integrity", "failed"),
+        ({"damage": None}, "integrity", "warning"),
+        ({"schema": 2}, "schema", "failed"),
+        ({"schema_error": "made by somebody else"}, "schema", "failed"),
+        ({"wal_bytes": 128 * MIB}, "WAL", "ok"),
+        ({"wal_bytes": 128 * MIB + 1}, "WAL", "warning"),
+        ({"free_bytes": 1024 * MIB}, "disk space", "ok"),
+        ({"free_bytes": 1024 * MIB - 1}, "disk space", "warning"),
+        ({"free_bytes": 64 * MIB - 1}, "disk space", "failed"),
+    ],
+)
+def test_one_fault_of_the_database_shows_in_one_check(changes: dict[str, object], name: str, outcome: str) -> None:
+    checks = outcomes(database.judge(dataclasses.replace(SOUND, **changes)))  # type: ignore[arg-type]
+    assert checks == dict.fromkeys(("database", "integrity", "schema", "WAL", "disk space"), "ok") | {name: outcome}
+
+
+@pytest.mark.parametrize(
+    ("facts", "outcome", "detail"),
+    [
+        (Facts("/db", "denied"), Outcome.SKIPPED, "you may not read /db; root and the user mcpd may"),
+        (Facts("/db", "missing", "No such file or directory"), Outcome.FAILED, "/db: No such file or directory"),
+        (
+            Facts("/db", "open", "the database is damaged; nothing of this request was kept"),
+            Outcome.FAILED,
+            "/db: the database is damaged",
+        ),
+    ],
+)
+def test_a_database_that_cannot_be_read_is_one_check(facts: Facts, outcome: Outcome, detail: str) -> None:
+    [check] = database.judge(facts)
+    assert (check.outcome, check.detail) == (outcome, detail)
+
+
+def test_a_real_database_is_sound_and_looking_does_not_change_it(path: str, db: Database) -> None:
+    before = db.value("PRAGMA data_version")
+    facts = database.gather(path)
+    assert (facts.access, facts.error, facts.damage, facts.schema_error) == ("open", None, "", None)
+    assert facts.schema == facts.newest_schema == schema.migrations()[-1].version
+    assert facts.size_bytes + facts.wal_bytes > 0
+    assert db.value("PRAGMA data_version") == before
+
+
+def test_a_damaged_page_is_found(path: str, db: Database) -> None:
+    with db.transaction():
+        for number in range(500):
+            db.execute("INSERT INTO schema_migrations VALUES (?, ?, 0)", (1000 + number, "x" * 200))
+    db.close()
+    file = Path(path)
+    content = bytearray(file.read_bytes())
+    content[-8000:-4000] = b"\xff" * 4000
+    file.write_bytes(content)
+    facts = database.gather(path)
+    assert facts.damage or facts.error
+    assert not health.is_healthy(database.judge(facts))
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [(b"not a database at all" * 100, "is not an SQLite file"), (None, "No such file or directory")],
+)
+def test_what_is_no_database_is_told(tmp_path: Path, content: bytes | None, detail: str) -> None:
+    file = tmp_path / "mcp.db"
+    if content is not None:
+        file.write_bytes(content)
+    [check] = database.judge(database.gather(str(file)))
+    assert check.outcome is Outcome.FAILED
+    assert detail in check.detail
+    assert content is not None or not file.exists()
+
+
+def test_somebody_elses_database_is_told(path: str) -> None:
+    foreign = Database(path)
+    foreign.execute("CREATE TABLE theirs (id INTEGER)")
+    foreign.close()
+    checks = {check.name: check for check in database.judge(database.gather(path))}
+    assert checks["schema"].outcome is Outcome.FAILED
+    assert "not made by mcpd" in checks["schema"].detail
+
+
+def test_a_wrong_configuration_is_told_and_names_no_database(tmp_path: Path) -> None:
+    file = tmp_path / "mcpd.toml"
+    file.write_text('[database]\npth = "x"\n')
+    check, path = health.check_configuration([file])
+    assert check.outcome is Outcome.FAILED
+    assert "database.pth" in check.detail
+    assert path is None
+
+
+def test_only_a_failed_check_makes_it_unhealthy() -> None:
+    assert health.is_healthy([ok("a", ""), warning("b", "", ""), skipped("c", "")])
+    assert not health.is_healthy([ok("a", ""), failed("b", "", "")])
