@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import combinations
 from typing import Literal
 
 import msgspec
@@ -11,6 +11,8 @@ import msgspec
 from mcpd.store.claims import Claim
 from mcpd.times import rfc3339
 from mcpd.tools import paths
+
+MAX_CONFLICTS = 100
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -32,20 +34,50 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 def between(claims: Iterable[Claim], agents: set[str]) -> list[Conflict]:
-    """Return the conflicts among *agents*: any two claims of different agents that meet."""
-    every = list(claims)
-    mine = [claim for claim in _with_component_paths(every) if claim.agent in agents]
+    """Return the conflicts among *agents*, ``MAX_CONFLICTS`` at most: claims of different agents that meet."""
+    mine = [claim for claim in _with_component_paths(list(claims)) if claim.agent in agents]
     found: dict[tuple[str, ...], Conflict] = {}
-    for first, second in combinations(mine, 2):
+    for first, second in _neighbours(mine):
         if _collide(first, second):
             key = (first.kind, *sorted((f"{first.agent} {first.target}", f"{second.agent} {second.target}")))
             target = min(first.target, second.target, key=len)
             found.setdefault(key, Conflict(first.kind, target, [_holder(first), _holder(second)]))
+            if len(found) == MAX_CONFLICTS:
+                break
     return list(found.values())
 
 
+def _neighbours(claims: list[Claim]) -> Iterator[tuple[Claim, Claim]]:
+    """Yield the pairs of *claims* that can meet at all, the older one first.
+
+    Plain paths and components are looked up by name and ancestor; only patterns are compared with everything.
+    """
+    plain: defaultdict[tuple[str, str], list[Claim]] = defaultdict(list)
+    beneath: defaultdict[tuple[str, str], list[Claim]] = defaultdict(list)
+    patterns: list[Claim] = []
+    paths_so_far: list[Claim] = []
+    for claim in claims:
+        if claim.kind == "path":
+            pattern = paths.is_pattern(claim.target)
+            for other in paths_so_far if pattern else patterns:
+                yield other, claim
+            paths_so_far.append(claim)
+            if pattern:
+                patterns.append(claim)
+                continue
+        above = list(paths.ancestors(claim.target)) if claim.kind == "path" else [claim.target]
+        for other in [*(o for name in above for o in plain[claim.kind, name]), *beneath[claim.kind, claim.target]]:
+            yield other, claim
+        plain[claim.kind, claim.target].append(claim)
+        for name in above[1:]:
+            beneath[claim.kind, name].append(claim)
+
+
 def with_plan(claims: Iterable[Claim], agent: str, component: str | None, planned: Iterable[str]) -> list[Conflict]:
-    """Return who else holds *component* or any of the *planned* paths that *agent* is about to touch."""
+    """Return who else holds *component* or any of the *planned* paths that *agent* is about to touch.
+
+    ``MAX_CONFLICTS`` at most.
+    """
     every = list(claims)
     wanted = set(planned)
     if component is not None:
@@ -59,7 +91,7 @@ def with_plan(claims: Iterable[Claim], agent: str, component: str | None, planne
             if (claim.kind == "path" or target == component) and _meets(claim, target):
                 key = (claim.kind, claim.agent, claim.target)
                 found.setdefault(key, Conflict(claim.kind, target, [_holder(claim)]))
-    return list(found.values())
+    return list(found.values())[:MAX_CONFLICTS]
 
 
 def _with_component_paths(claims: list[Claim]) -> Iterator[Claim]:

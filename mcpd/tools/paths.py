@@ -7,18 +7,23 @@ number of segments; ``[…]`` counts as any one character, which can only report
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import lru_cache
 
 from mcpd.errors import ToolFailed
 
 _ANY = "**"
 _CLASS = re.compile(r"\[[^\]/]*\]")
 MAX_SEGMENTS = 64
+MAX_NAME = 255
+MAX_WILDCARDS = 8  # what a comparison costs grows with their number on both sides
 
 
 def normalise(path: str) -> str:
     """Return *path* in the one form in which it is stored: no ``.``, ``..``, doubled or trailing slash.
 
-    Raises ``ToolFailed`` for a path that has control characters, is too deep, or leads above its start.
+    Raises ``ToolFailed`` for a path that has control characters, leads above its start, or is no path or pattern that
+    anybody means: too deep, too long a name, too many wildcards.
     """
     if not path.isprintable():
         raise ToolFailed(f"path {path!r} holds a control character")
@@ -32,18 +37,38 @@ def normalise(path: str) -> str:
             segments.append(segment)
     if not segments:
         raise ToolFailed(f"path {path!r} names everything; expected a file or directory")
-    if len(segments) > MAX_SEGMENTS:
-        raise ToolFailed(f"path {path[:60]!r}… has more than {MAX_SEGMENTS} segments")
+    if len(segments) > MAX_SEGMENTS or max(map(len, segments)) > MAX_NAME:
+        raise ToolFailed(f"path {path[:60]!r}… is too deep or has a name of more than {MAX_NAME} characters")
+    if sum(map(path.count, "*?[")) > MAX_WILDCARDS:
+        raise ToolFailed(f"path {path!r} has more than {MAX_WILDCARDS} wildcards; expected a simpler pattern")
     return ("/" if path.startswith("/") else "") + "/".join(segments)
 
 
+def is_pattern(path: str) -> bool:
+    """Say whether *path* has a wildcard, so that it may stand for several files."""
+    return any(wildcard in path for wildcard in "*?[")
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """Yield *path* and each directory above it: what a plain path must equal to cover it."""
+    yield path
+    while (cut := path.rfind("/")) > 0:
+        path = path[:cut]
+        yield path
+
+
+@lru_cache(maxsize=65536)
 def overlap(first: str, second: str) -> bool:
     """Say whether some file can lie under both *first* and *second* (both as ``normalise`` returns them)."""
     if first.startswith("/") != second.startswith("/"):
         return False
-    if first == second:
-        return True
-    return _meet(tuple(first.strip("/").split("/")), tuple(second.strip("/").split("/")))
+    left, right = _WILD.split(first, maxsplit=1)[0], _WILD.split(second, maxsplit=1)[0]
+    if not (left.startswith(right) or right.startswith(left)):
+        return False
+    return first == second or _meet(tuple(first.strip("/").split("/")), tuple(second.strip("/").split("/")))
+
+
+_WILD = re.compile(r"[*?\[]")
 
 
 def _meet(first: tuple[str, ...], second: tuple[str, ...]) -> bool:

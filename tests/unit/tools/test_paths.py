@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcpd.store.claims import Claim
+from mcpd.tools import conflicts
 from mcpd.tools.paths import normalise, overlap
 
 
@@ -71,3 +73,17 @@ def test_patterns_that_both_match_a_name_overlap(first: str, second: str, name: 
 def test_a_claim_covers_what_lies_beneath_it(segments: list[str], beneath: list[str]) -> None:
     path = "/".join(segments)
     assert overlap(path, "/".join([*segments, *beneath]))
+
+
+TARGETS = st.lists(st.sampled_from(["a", "b", "*", "**"]), min_size=1, max_size=3).map("/".join)
+
+
+@given(st.lists(st.tuples(st.sampled_from("xyz"), TARGETS), max_size=8, unique=True))
+def test_the_conflicts_are_exactly_the_overlapping_pairs(held: list[tuple[str, str]]) -> None:
+    claims = [Claim(agent, "edit", "path", target, "r", None, 1) for agent, target in held]
+    found = {
+        frozenset((holder.agent, holder.target) for holder in conflict.holders)
+        for conflict in conflicts.between(claims, {"x", "y", "z"})
+    }
+    pairs = [(first, second) for first in held for second in held if first < second and first[0] != second[0]]
+    assert found == {frozenset(pair) for pair in pairs if overlap(pair[0][1], pair[1][1])}

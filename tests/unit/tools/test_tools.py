@@ -180,11 +180,20 @@ def test_work_that_is_not_reported_again_lapses(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["../up", "a/../..", "/", ".", "a\nb", "a\0b", "**/..", "/".join("a" * 65)], ids=range(8)
+    "wrong",
+    ["../up", "a/../..", "/", ".", "a\nb", "a\0b", "**/..", "/".join("a" * 65), "a" * 256, "*a" * 9],
+    ids=range(10),
 )
 def test_a_path_that_leads_nowhere_is_refused(run: Run, wrong: str) -> None:
     with pytest.raises(ToolFailed):
         work(run, "a", paths=[wrong], status="started")
+
+
+def test_a_crowd_of_claims_is_answered_in_bounds(run: Run) -> None:
+    for number in range(60):
+        work(run, f"agent-{number}", paths=["src/**/*.py"], status="started")
+    found = run("check_conflicts", agents=[f"agent-{number}" for number in range(60)])
+    assert (found["conflicts"], found["count"]) == (True, 100)
 
 
 def test_a_dry_run_says_what_would_be(run: Run) -> None:
