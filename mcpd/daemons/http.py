@@ -41,7 +41,8 @@ class Connection(asyncio.Protocol):
         self._phase = Phase.IDLE
         self._busy = False
         self._eof = False
-        self._paused = False
+        self._blocked = False  # the peer does not take what we write
+        self._paused = False  # we do not read
         self._closing = False
         self.caller: Caller = UNKNOWN
         self.request: HttpRequest | None = None
@@ -68,30 +69,36 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._reader.receive_data(data)
-        if not self._busy:
+        if not (self._busy or self._blocked):
             self._advance()
-        elif self._reader.buffered_bytes > _MAX_AHEAD_BYTES and not self._paused:
-            self._pause()
+        self._regulate()
 
     def eof_received(self) -> bool:
-        """Keep the connection open for the answer under way; a client may half-close after its last request."""
+        """Keep the connection open for the answers under way; a client may half-close after its last request."""
         self._eof = True
-        return self._busy
+        return self._busy or self._blocked
 
     def pause_writing(self) -> None:
-        self._pause()
+        self._blocked = True
         self.deadline_s = self._server.now_s() + self._server.settings.body_timeout_s
+        self._regulate()
 
     def resume_writing(self) -> None:
-        self._resume()
+        self._blocked = False
+        if not (self._busy or self._closing):
+            self._wait_for(Phase.IDLE)
+            self._advance()
+        self._regulate()
 
-    def _pause(self) -> None:
-        self._paused = True
-        self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._paused and not self._closing:
-            self._paused = False
+    def _regulate(self) -> None:
+        """Read no more than there is room for: not behind a long queue, and nothing while the peer takes no answers."""
+        pause = self._blocked or (self._busy and self._reader.buffered_bytes > _MAX_AHEAD_BYTES)
+        if pause is self._paused or self._closing:
+            return
+        self._paused = pause
+        if pause:
+            self._transport.pause_reading()
+        else:
             self._transport.resume_reading()
 
     def _advance(self) -> None:
@@ -120,7 +127,8 @@ class Connection(asyncio.Protocol):
         assert request is not None
         if self._closing:
             return
-        keep_alive = request.keep_alive and not self._eof and not self._server.closes
+        last = self._eof and not self._reader.buffered_bytes
+        keep_alive = request.keep_alive and not last and not self._server.closes
         encoded = http.encode(response, self._server.date(), keep_alive=keep_alive)
         if request.method == "HEAD":
             encoded = encoded[: len(encoded) - len(response.body)]
@@ -129,10 +137,11 @@ class Connection(asyncio.Protocol):
         if not keep_alive:
             self.close()
             return
-        self._wait_for(Phase.IDLE)
-        if self._reader.buffered_bytes:
-            self._advance()
-        self._resume()
+        if not self._blocked:  # else its deadline stands
+            self._wait_for(Phase.IDLE)
+            if self._reader.buffered_bytes:
+                self._advance()
+        self._regulate()
 
     def _write(self, data: bytes) -> None:
         self._transport.write(data)
@@ -163,7 +172,7 @@ class Connection(asyncio.Protocol):
         phase = self._reader.phase
         if self._closing:
             self._transport.abort()
-        elif phase is Phase.IDLE or self._paused:
+        elif phase is Phase.IDLE or self._blocked:
             self.close()
         else:
             self._refuse(Error(f"the request's {phase.value} took too long to arrive", http_status=408))
@@ -174,7 +183,7 @@ class Connection(asyncio.Protocol):
         Under way are a request, a part of one, or an answer still to be sent. What arrives from now on waits in the
         kernel for whoever takes the connection up.
         """
-        started = self._busy or self._reader.phase is not Phase.IDLE or self._transport.get_write_buffer_size()
+        started = self._busy or self._reader.phase is not Phase.IDLE or self._transport.get_write_buffer_size() > 0
         if started or self._closing or self._eof:
             return False
         self._closing = True

@@ -6,6 +6,7 @@ import socket
 import time
 
 import orjson
+import psutil
 import pytest
 
 from tests.functional.conftest import MakeDaemon
@@ -169,6 +170,33 @@ def test_a_client_may_half_close_after_its_request(shared_rpc: Daemon) -> None:
         connection.sendall(HEALTH + b"\r\n")
         connection.shutdown(socket.SHUT_WR)
         assert status_of(read_all(connection)) == 200
+
+
+def test_what_was_pipelined_before_a_half_close_is_answered(shared_rpc: Daemon) -> None:
+    with socket.create_connection(("127.0.0.1", shared_rpc.port), timeout=10) as connection:
+        connection.sendall((HEALTH + b"\r\n") * 20)
+        connection.shutdown(socket.SHUT_WR)
+        assert read_all(connection).count(b"200 OK") == 20
+
+
+def test_a_client_that_reads_nothing_costs_bounded_memory_and_is_dropped(shared_rpc: Daemon) -> None:
+    body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+    request = b"POST /jsonrpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    assert shared_rpc.process is not None
+    memory = psutil.Process(shared_rpc.process.pid)
+    before_bytes = memory.memory_info().rss
+    with socket.create_connection(("127.0.0.1", shared_rpc.port), timeout=0.5) as deaf:
+        sent = 0
+        with pytest.raises((TimeoutError, ConnectionError)):
+            while sent < 100_000_000:
+                sent += deaf.send(request * 100)
+        assert memory.memory_info().rss - before_bytes < 8_000_000
+        assert still_serves(shared_rpc)
+        deaf.settimeout(10)
+        with pytest.raises(ConnectionError):
+            while True:
+                deaf.sendall(request)
+    assert still_serves(shared_rpc)
 
 
 def test_head_has_the_headers_of_get_and_no_body(shared_rpc: Daemon) -> None:
