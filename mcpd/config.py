@@ -107,8 +107,11 @@ class Setting:
 
 
 def _sqlite_path(url: str) -> str:
-    """``sqlite:///relative`` and ``sqlite:////absolute`` name a file as in SQLAlchemy's URLs; a bare path is itself."""
-    return url.removeprefix("sqlite:///")
+    """Return the file that *url* names: ``sqlite:////absolute/path`` as SQLAlchemy writes it, or the bare path."""
+    path = url.removeprefix("sqlite:///")
+    if not path.startswith("/"):
+        raise ValueError("sqlite:////absolute/path")
+    return path
 
 
 ENVIRONMENT: dict[str, tuple[str, Callable[[str], str]]] = {
@@ -154,7 +157,12 @@ def resolve(files: Iterable[Path], environments: Iterable[tuple[str, Mapping[str
     for label, variables in environments:
         for variable, (name, convert) in ENVIRONMENT.items():
             if variable in variables:
-                _set(settings, name, convert(variables[variable]), f"{label}: {variable}", strict=False)
+                try:
+                    value = convert(variables[variable])
+                except ValueError as exc:
+                    got = f"got {variables[variable]!r}"
+                    raise ConfigError(f"{label}: variable '{variable}': expected {exc}, {got}") from exc
+                _set(settings, name, value, f"{label}: {variable}", strict=False)
     return settings
 
 
@@ -163,14 +171,14 @@ def load(files: Iterable[Path] | None = None) -> Config:
     return build(effective(files))
 
 
-def effective(files: Iterable[Path] | None = None) -> dict[str, Setting]:
-    """Return every effective setting with its source; *files* as in ``load``."""
+def effective(files: Iterable[Path] | None = None, environment: Mapping[str, str] = os.environ) -> dict[str, Setting]:
+    """Return every effective setting with its source; *files* as in ``load``, *environment* the process's variables."""
     if files is not None:
-        return resolve(files, [("environment", os.environ)])
+        return resolve(files, [("environment", environment)])
     chain = [DEFAULTS_FILE, ADMIN_FILE, *sorted(Path(f"{ADMIN_FILE}.d").glob("*.toml"))]
     return resolve(
         (path for path in chain if path.exists()),
-        [(str(ENVIRONMENT_FILE), _read_environment(ENVIRONMENT_FILE)), ("environment", os.environ)],
+        [(str(ENVIRONMENT_FILE), _read_environment(ENVIRONMENT_FILE)), ("environment", environment)],
     )
 
 
@@ -220,10 +228,14 @@ def describe(kind: Any) -> str:
 
 def _read_environment(path: Path) -> dict[str, str]:
     """Read KEY=VALUE lines as systemd's EnvironmentFile= does: comments, blank lines, optional quotes."""
-    if not path.exists():
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
         return {}
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc}") from exc
     variables = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         if "=" not in line or line.lstrip().startswith(("#", ";")):
             continue
         key, _, value = line.partition("=")

@@ -6,6 +6,7 @@ Unix socket: SO_PEERCRED. Loopback TCP: the owner of the other end (sockdiag). N
 from __future__ import annotations
 
 import grp
+import ipaddress
 import os
 import pwd
 import socket
@@ -35,6 +36,7 @@ class Caller:
 
 
 UNKNOWN = Caller("unknown", False, "the kernel does not tell which user opened this connection")
+REMOTE = Caller("remote", False, "this connection comes from another machine; only callers on this one are admitted")
 
 
 class Callers:
@@ -47,6 +49,8 @@ class Callers:
 
     def identify(self, connection: socket.socket) -> Caller:
         """Return who holds the other end of *connection*."""
+        if not _is_local(connection):
+            return REMOTE
         uid = _peer_uid(connection)
         if uid is None:
             return Caller("unknown", True) if self._open else UNKNOWN
@@ -76,6 +80,15 @@ class Callers:
         except KeyError:
             return False
         return gid in os.getgrouplist(user.pw_name, user.pw_gid)
+
+
+def _is_local(connection: socket.socket) -> bool:
+    if connection.family == socket.AF_UNIX:
+        return True
+    try:
+        return ipaddress.ip_address(connection.getpeername()[0]).is_loopback
+    except (OSError, ValueError):  # gone already; or an address with a zone, which loopback never has
+        return False
 
 
 def _peer_uid(connection: socket.socket) -> int | None:

@@ -53,7 +53,7 @@ def _print_tools(tools: dict[str, dict[str, Any]], *, as_json: bool) -> None:
         output.print_json(list(tools.values()))
         return
     rows = [(name, _signature(tool.get("inputSchema", {})), tool.get("description")) for name, tool in tools.items()]
-    output.print_tables(output.table("", ("tool", "arguments", "description"), rows))
+    output.print_tables(output.table("", ("tool", "arguments", "description"), rows, "no tools"))
 
 
 def _signature(schema: dict[str, Any]) -> str:
@@ -66,7 +66,7 @@ def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         output.print_json(result.get("content") if structured is None else structured)
     elif structured is None:
-        print(*map(output.visible, mcp.text(result).splitlines()), sep="\n")
+        output.write("".join(f"{output.visible(line)}\n" for line in mcp.text(result).splitlines()))
     else:
         output.print_tables(output.cell(structured))
 

@@ -18,13 +18,23 @@ from mcpd.errors import AccessDenied, Error, StoreUnavailable, Unreachable, Usag
 
 DEFAULT_URL = "unix:/run/mcpd/mcp.sock"
 TIMEOUT_S = 15.0  # longer than the watchdog takes to replace a daemon that hangs
-START = "start it with: systemctl start mcp.target"
+START = "systemctl start mcp.target"
+_HANGS = "systemd replaces a daemon that hangs; try again, or see mcpctl logs rpc"
 
 
 class Refused(Error):
     """mcpd answered and says no."""
 
     exit_status = 1
+
+
+class NoAnswer(Unreachable):
+    """No answer came: *what* happened, and what *hint* there is of what to do."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(f"{what}; {hint}" if hint else what)
+        self.what = what
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +122,7 @@ class Client:
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            raise Unreachable(f"what answers at {self._where.url} is not mcpd: HTTP {response.status} without JSON")
+            raise NoAnswer(f"what answers at {self._where.url} is not mcpd: HTTP {response.status} without JSON")
         return Answer(response.status, value)
 
     def close(self) -> None:
@@ -125,19 +135,18 @@ class Client:
         try:
             yield
         except TimeoutError as exc:
-            hint = "mcpctl health tells more"
-            raise Unreachable(f"mcpd does not answer at {url} within {self._timeout_s:g} s; {hint}") from exc
+            raise NoAnswer(f"mcpd does not answer at {url} within {self._timeout_s:g} s", _HANGS) from exc
         except FileNotFoundError as exc:
-            raise Unreachable(f"mcpd does not listen at {url}: there is no such socket; {START}") from exc
+            raise NoAnswer(f"mcpd does not listen at {url}: there is no such socket", START) from exc
         except ConnectionRefusedError as exc:
-            raise Unreachable(f"nobody listens at {url}; {START}") from exc
+            raise NoAnswer(f"nobody listens at {url}", START) from exc
         except PermissionError as exc:
             raise AccessDenied(f"you may not connect to {url}: {exc.strerror}") from exc
         except (ConnectionError, http.client.HTTPException) as exc:
             what = str(exc) or type(exc).__name__
-            raise Unreachable(f"the connection to {url} broke before an answer came: {what}") from exc
+            raise NoAnswer(f"the connection to {url} broke before an answer came: {what}", _HANGS) from exc
         except OSError as exc:
-            raise Unreachable(f"cannot reach {url}: {exc.strerror or exc}") from exc
+            raise NoAnswer(f"cannot reach {url}: {exc.strerror or exc}") from exc
 
 
 def refusal(answer: Answer) -> Error:

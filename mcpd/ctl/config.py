@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.print_json({s.name: {"value": s.value, "source": s.source, "doc": s.doc} for s in shown})
     else:
         rows = [(setting.name, json.dumps(setting.value, ensure_ascii=False), setting.source) for setting in shown]
-        output.print_tables(output.table("", ("key", "value", "source"), rows))
+        output.print_tables(output.table("", ("key", "value", "source"), rows, "no setting was changed"))
     return 0
 
 

@@ -43,6 +43,18 @@ def is_healthy(checks: Sequence[Check]) -> bool:
 def _checks(url: str, files: Sequence[Path] | None) -> Iterator[Check]:
     configuration, path = check_configuration(files)
     yield configuration
+    if url == client.DEFAULT_URL:
+        yield from _check_system()
+    else:
+        yield skipped("units", "--url names a daemon that need not be systemd's")
+        yield ports.judge_probe(url, ports.probe(url))
+    if path is None:
+        yield skipped("database", "the configuration does not say where it is")
+    else:
+        yield from database.judge(database.gather(path))
+
+
+def _check_system() -> Iterator[Check]:
     found: dict[str, Unit] | None = None
     try:
         found = units.gather()
@@ -50,11 +62,11 @@ def _checks(url: str, files: Sequence[Path] | None) -> Iterator[Check]:
         yield failed("units", error.message, "systemctl status")
     else:
         yield from units.judge(found)
-    yield from _check_ports(url, found)
-    if path is None:
-        yield skipped("database", "the configuration does not say where it is")
-    else:
-        yield from database.judge(database.gather(path))
+    listening = ports.listeners()
+    yield ports.judge_probe(client.DEFAULT_URL, ports.probe(client.DEFAULT_URL))
+    tcp = ports.probe(f"http://127.0.0.1:{ports.RPC_PORT}")
+    yield ports.judge_probe(f"port {ports.RPC_PORT}", tcp, listening.get(ports.RPC_PORT, ()))
+    yield from ports.judge(found, listening)
 
 
 def check_configuration(files: Sequence[Path] | None) -> tuple[Check, str | None]:
@@ -66,15 +78,6 @@ def check_configuration(files: Sequence[Path] | None) -> tuple[Check, str | None
     except ConfigError as error:
         return failed("configuration", error.message, "mend it; then systemctl start mcp.target"), None
     return ok("configuration", f"{len(settings)} settings, all valid"), str(settings["database.path"].value)
-
-
-def _check_ports(url: str, found: dict[str, Unit] | None) -> Iterator[Check]:
-    listening = ports.listeners()
-    yield ports.judge_probe(url, ports.probe(url))
-    if url == client.DEFAULT_URL:
-        tcp = ports.probe(f"http://127.0.0.1:{ports.RPC_PORT}")
-        yield ports.judge_probe(f"port {ports.RPC_PORT}", tcp, listening.get(ports.RPC_PORT, ()))
-    yield from ports.judge(found, listening)
 
 
 def _print(checks: Sequence[Check]) -> None:

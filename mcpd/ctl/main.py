@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -75,16 +76,17 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _complain(error: Error, *, as_json: bool) -> int:
-    output.warn(error.message)
-    if as_json:
-        output.print_json({"error": {"message": error.message, "exit_status": error.exit_status}})
+    with contextlib.suppress(Error, OSError):  # where even that cannot be written, the exit status has to do
+        output.warn(error.message)
+        if as_json:
+            output.print_json({"error": {"message": error.message, "exit_status": error.exit_status}})
     return error.exit_status
 
 
 def _fault(exc: Exception) -> str:
     """Say what went wrong that nobody foresaw, and where, for the report of it."""
     if isinstance(exc, OSError):
-        return f"{exc.filename or 'the system'}: {exc.strerror or exc}"
+        return f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc.strerror or exc)
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     return f"internal error, please report it: {type(exc).__name__}: {exc} ({Path(frame.filename).name}:{frame.lineno})"
 
@@ -98,17 +100,15 @@ def _prepare_streams() -> None:
 
 
 def _flushed(status: int) -> int:
-    """Return *status* after everything was written, or what the failure to write amounts to."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        status = _BROKEN_PIPE
-    except OSError as exc:
-        status = _complain(Error(f"cannot write the output: {exc.strerror}"), as_json=False)
-    else:
-        return status
-    # Python flushes once more at exit and would complain about the same again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Return *status* after the last of the output left, or what it means that it could not."""
+    for stream in (sys.stderr, sys.stdout):
+        try:
+            stream.flush()
+        except OSError as exc:
+            # Python flushes once more at exit, and would complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if stream is sys.stdout:
+                status = _BROKEN_PIPE if isinstance(exc, BrokenPipeError) else status or Error.exit_status
     return status
 
 

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mcpd.errors import Error
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -24,7 +26,18 @@ def visible(text: str) -> str:
 
 def print_json(value: object) -> None:
     """Print *value* as JSON, in ASCII, which every terminal and every encoding takes."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    write(json.dumps(value, indent=2) + "\n")
+
+
+def write(text: str) -> None:
+    """Write to stdout; raises ``Error`` when it cannot take it, ``BrokenPipeError`` when nobody reads it any more."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise Error(f"cannot write the output: {exc.strerror}") from exc
 
 
 def warn(message: str) -> None:
@@ -39,14 +52,16 @@ def print_tables(*tables: RenderableType) -> None:
     terminal = sys.stdout.isatty()
     width = None if terminal or "COLUMNS" in os.environ else _PIPE_WIDTH
     console = Console(force_terminal=terminal, width=width, highlight=False)
-    for position, table in enumerate(tables):
-        if position:
-            console.print()
-        console.print(table)
+    with console.capture() as captured:  # rich would end the process when the reader of a pipe goes away
+        for position, table in enumerate(tables):
+            if position:
+                console.print()
+            console.print(table)
+    write(captured.get())
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> RenderableType:
-    """Return a table; cells are shown as ``cell`` shows them."""
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str = "") -> RenderableType:
+    """Return a table, or *empty* if it has no rows; cells are shown as ``cell`` shows them."""
     from rich import box
     from rich.table import Table
 
@@ -55,7 +70,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         result.add_column(column, overflow="fold")
     for row in rows:
         result.add_row(*map(cell, row))
-    return result if result.row_count else coloured(f"{title or 'the list'}: none", "bold")
+    return result if result.row_count else coloured(empty or f"{title}: none", "bold")
 
 
 def pairs(title: str, values: Mapping[str, object]) -> RenderableType:

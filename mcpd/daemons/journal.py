@@ -34,7 +34,7 @@ class RequestLog:
             self._dropped += 1
             self._slowest_us = max(self._slowest_us, answer.duration_us)
             return
-        what = work.tool or work.method or exchange.http.path[:100]
+        what = " ".join(filter(None, (exchange.http.method, exchange.http.path[:100], work.method, work.tool)))
         fields = {
             "MCPD_REQUEST_ID": work.request_id,
             "MCPD_METHOD": work.method or exchange.http.method,

@@ -102,6 +102,7 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets) -> No
         await server.listen(sock)
     for sock in sockets.connections:
         await server.adopt(sock)
+    stopped = runtime.stop_event()
     notifier = sd.Notifier()
     notifier.forget_sockets(runtime.CONNECTION)
     names = ", ".join(_address(sock) for sock in sockets.listen)
@@ -109,7 +110,7 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets) -> No
     log.info("mcpd-rpc %s started, listening on %s, took over %d connections", __version__, names, kept)
     notifier.ready(f"serving on {names}")
     watchdog = asyncio.create_task(runtime.feed_watchdog(notifier, db.probe))
-    await runtime.until_stopped()
+    await stopped.wait()
     notifier.stopping()
     log.info("stopping, %d connections open", len(server.connections))
     await server.drain(partial(notifier.store_socket, runtime.CONNECTION) if notifier.can_store() else None)

@@ -10,18 +10,26 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from mcpd import __version__, config, sd
 from mcpd.config import Config
-from mcpd.errors import EX_TEMPFAIL, ConfigError, Error, StoreUnavailable
+from mcpd.errors import EX_TEMPFAIL, EX_USAGE, ConfigError, Error, StoreUnavailable
 
 CONNECTION = "connection"
 """The name under which a stopping daemon leaves its open connections with systemd."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse, with the exit status of sysexits(3) for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EX_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def parser(program: str, purpose: str) -> argparse.ArgumentParser:
     """Return the command line that every daemon takes."""
-    result = argparse.ArgumentParser(prog=program, description=purpose, epilog=f"See {program}(8).")
+    result = _Parser(prog=program, description=purpose, epilog=f"See {program}(8).")
     result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     result.add_argument(
         "--config", metavar="FILE", type=Path, action="append", help="read this file instead of the system's"
@@ -84,12 +92,12 @@ def sockets(name: str, addresses: Sequence[str]) -> Sockets:
     return Sockets(listen, [sock for label, sock in passed if label == CONNECTION])
 
 
-async def until_stopped() -> None:
-    """Wait for SIGTERM or SIGINT."""
+def stop_event() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set; made before READY=1, since a stop may follow at once."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    await stopped.wait()
+    return stopped
 
 
 async def feed_watchdog(notifier: sd.Notifier, probe: Callable[[], None]) -> None:

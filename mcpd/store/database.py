@@ -94,8 +94,8 @@ def unavailable(exc: apsw.Error) -> StoreUnavailable:
     """Return the answer for SQLite's error *exc*: what is the matter, without path or SQL."""
     for kind, reason in _REASONS:
         if isinstance(exc, kind):
-            return StoreUnavailable(f"the database {reason}; nothing of this request was kept")
-    return StoreUnavailable("the database refused the request; nothing of it was kept")
+            return StoreUnavailable(f"the database {reason}")
+    return StoreUnavailable("the database refused the request")
 
 
 _REASONS = (

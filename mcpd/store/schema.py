@@ -40,7 +40,7 @@ def version(db: Database) -> int:
     current = int(db.value("PRAGMA user_version"))
     tables = db.value("SELECT count(*) FROM sqlite_schema")
     if tables and db.value("PRAGMA application_id") != APPLICATION_ID:
-        raise ConfigError("the database file was not made by mcpd; mcpctl migrate brings old data over")
+        raise ConfigError("the database file was not made by mcpd; expected one of its own or none")
     newest = migrations()[-1].version
     if current > newest:
         raise ConfigError(f"the database has schema {current}, this mcpd knows up to {newest}; install the newer mcpd")

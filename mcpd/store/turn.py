@@ -12,9 +12,11 @@ from typing import TypeVar
 import apsw
 
 from mcpd.errors import StoreUnavailable
-from mcpd.store.database import Database, unavailable
+from mcpd.store import database
+from mcpd.store.database import Database
 
 T = TypeVar("T")
+_NOTHING_KEPT = "; nothing of this request was kept"
 
 
 class Turn:
@@ -44,7 +46,7 @@ class Turn:
                 execute("ROLLBACK TO request")
             execute("RELEASE request")
         except apsw.Error as exc:
-            error = unavailable(exc)
+            error = _unkept(exc)
             self._take_back(error)
             raise error from exc
         except BaseException:
@@ -60,7 +62,7 @@ class Turn:
             try:
                 self._db.execute("COMMIT")
             except apsw.Error as exc:
-                self._lost = unavailable(exc)
+                self._lost = _unkept(exc)
         if self._lost is not None:
             self._roll_back()
             raise self._lost
@@ -75,10 +77,14 @@ class Turn:
                 self._db.execute("ROLLBACK TO request")
                 self._db.execute("RELEASE request")
             except apsw.Error as exc:
-                self._lost = unavailable(exc)
+                self._lost = _unkept(exc)
         else:
-            self._lost = error or StoreUnavailable("the transaction was lost; nothing of this request was kept")
+            self._lost = error or StoreUnavailable(f"the transaction was lost{_NOTHING_KEPT}")
 
     def _roll_back(self) -> None:
         if self._db.connection.in_transaction:
             self._db.execute("ROLLBACK")
+
+
+def _unkept(exc: apsw.Error) -> StoreUnavailable:
+    return StoreUnavailable(database.unavailable(exc).message + _NOTHING_KEPT)

@@ -75,6 +75,7 @@ def test_journal_and_audit_name_the_caller(rpc: Daemon) -> None:
     row = db.one("SELECT caller, operation, resource, outcome, details FROM audit WHERE request_id = 'find-me'")
     db.close()
     assert row == (ours, "tools/call", "heartbeat", "ok", '{"agent":"a"}')
+    rpc.restart()  # the line is written after the answer
     assert f"MCPD_REQUEST_ID=find-me MCPD_METHOD=tools/call MCPD_TOOL=heartbeat MCPD_CALLER={ours}" in rpc.log()
 
 

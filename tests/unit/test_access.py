@@ -117,6 +117,16 @@ def test_a_closed_connection_is_nobodys(pair: tuple[socket.socket, socket.socket
     assert Callers("no-such-group", open_loopback=True).identify(server).admitted
 
 
+def test_another_machine_is_never_admitted() -> None:
+    class Remote(socket.socket):
+        def getpeername(self) -> tuple[str, int]:
+            return ("192.0.2.1", 4711)
+
+    with closing(Remote()) as connection:
+        caller = Callers("no-such-group", open_loopback=True).identify(connection)
+    assert (caller.name, caller.admitted) == ("remote", False)
+
+
 def test_membership_of_the_group_admits_and_its_lack_tells_what_to_do() -> None:
     nobody = pwd.getpwnam("nobody")
     group = grp.getgrgid(nobody.pw_gid).gr_name

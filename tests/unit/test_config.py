@@ -33,6 +33,12 @@ def test_the_database_url_of_the_guide_names_a_file() -> None:
     assert settings["database.path"].value == "/srv/mcp.db"
 
 
+@pytest.mark.parametrize("url", ["postgresql://x/y", "sqlite:///relative.db", "relative.db", ""])
+def test_a_database_url_that_names_no_file_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="variable 'MCP_DATABASE_URL': expected sqlite:////absolute/path, got"):
+        config.resolve([], [("env", {"MCP_DATABASE_URL": url})])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -80,6 +86,9 @@ def test_the_machines_files_are_laid_in_order(tmp_path: Path, monkeypatch: pytes
     assert config.load().log.level == "debug"
     write(tmp_path / "default", 'MCP_LOG_LEVEL="unclosed\n')
     with pytest.raises(ConfigError, match="MCP_LOG_LEVEL"):
+        config.load()
+    (tmp_path / "default").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="cannot be read"):
         config.load()
 
 

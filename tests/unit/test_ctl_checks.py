@@ -32,6 +32,11 @@ def outcomes(checks: list[Check]) -> dict[str, str]:
     return {check.name: check.outcome.value for check in checks}
 
 
+def test_the_state_of_a_unit_is_said_once() -> None:
+    details = {check.name: check.detail for check in units.judge(GOOD)}
+    assert (details["mcp.target"], details["mcpd-rpc.socket"]) == ("active", "active (listening)")
+
+
 def judge_with(unit: Unit, *others: Unit) -> Check:
     """The check of *unit*, which takes its namesake's place among units that are in order."""
     judged = units.judge(GOOD | {each.name: each for each in (unit, *others)})
@@ -46,6 +51,12 @@ def test_units_in_order_pass_and_a_daemon_may_wait_for_its_first_request() -> No
 
 def test_without_systemd_the_units_are_skipped() -> None:
     assert units.judge(None) == [skipped("units", "systemd is not running here")]
+
+
+def test_where_no_unit_is_installed_they_are_skipped() -> None:
+    absent = {name: Unit(name, load="not-found") for name in GOOD}
+    assert units.judge(absent) == [skipped("units", "mcpd's package is not installed here")]
+    assert not health.is_healthy(units.judge(absent | {"mcp.target": GOOD["mcp.target"]}))
 
 
 @pytest.mark.parametrize(
@@ -159,14 +170,25 @@ def test_a_holder_whom_the_kernel_hides_is_called_so() -> None:
     assert str(SOMEBODY) == "another user's process on 127.0.0.1:8100 (root may see which)"
 
 
-def test_a_daemon_that_does_not_answer_failed_and_the_holder_of_its_port_is_named() -> None:
-    healthy = ports.judge_probe("port 8099", Probe("http://127.0.0.1:8099", None, 1.6))
-    assert healthy == ok("port 8099", "answers in 2 ms")
-    wrong = Probe("http://127.0.0.1:8099", "not mcpd")
-    holders = [Holder("127.0.0.1:8099", 7, "python3")]
-    held = ports.judge_probe("port 8099", wrong, holders)
-    assert held == failed("port 8099", "not mcpd; held by python3 (pid 7) on 127.0.0.1:8099", "mcpctl logs rpc")
-    assert ports.judge_probe("port 8099", wrong).advice == "systemctl start mcp.target"
+@pytest.mark.parametrize(
+    ("probe", "holders", "expected"),
+    [
+        (Probe(duration_ms=1.6), [NGINX], ok("port 8099", "answers in 2 ms")),
+        (Probe("nobody listens", "start it"), [], failed("port 8099", "nobody listens", "start it")),
+        (Probe("is unhealthy", "see the logs"), [NGINX], failed("port 8099", "is unhealthy", "see the logs")),
+        (
+            Probe("is not mcpd"),
+            [Holder("127.0.0.1:8099", 7, "python3"), Holder("127.0.0.1:8099", 7, "python3")],
+            failed(
+                "port 8099",
+                "is not mcpd; held by python3 (pid 7) on 127.0.0.1:8099",
+                "stop that; then systemctl start mcp.target",
+            ),
+        ),
+    ],
+)
+def test_the_daemons_own_port_is_judged_by_its_answer(probe: Probe, holders: list[Holder], expected: Check) -> None:
+    assert ports.judge_probe("port 8099", probe, holders) == expected
 
 
 MIB = 1 << 20
@@ -199,7 +221,7 @@ def test_one_fault_of_the_database_shows_in_one_check(changes: dict[str, object]
         (Facts("/db", "denied"), Outcome.SKIPPED, "you may not read /db; root and the user mcpd may"),
         (Facts("/db", "missing", "No such file or directory"), Outcome.FAILED, "/db: No such file or directory"),
         (
-            Facts("/db", "open", "the database is damaged; nothing of this request was kept"),
+            Facts("/db", "open", "the database is damaged"),
             Outcome.FAILED,
             "/db: the database is damaged",
         ),

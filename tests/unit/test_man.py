@@ -29,7 +29,6 @@ from mcpd.store.database import Database
 ROOT = Path(__file__).parents[2]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "man").iterdir())}
 DAEMONS = {"mcpd-rpc.8": rpc.parser, "mcpd-migrate.8": migrate.parser}
-ARGPARSE_EXIT_STATUS = 2
 
 
 def section(page: str, title: str) -> str:
@@ -110,7 +109,7 @@ def test_the_exit_statuses_of_mcpctl_are_those_of_its_errors() -> None:
 def test_the_exit_statuses_of_a_daemon_are_on_its_page(page: str) -> None:
     documented = {int(status) for status in items(section(page, "EXIT STATUS"), "Li")}
     fatal = {errors.ConfigError.exit_status, errors.StoreUnavailable.exit_status}
-    assert documented == fatal | {0, ARGPARSE_EXIT_STATUS}
+    assert documented == fatal | {0, errors.EX_USAGE}
 
 
 def documented_keys() -> dict[str, str]:

@@ -109,7 +109,7 @@ def judge(facts: Facts) -> list[Check]:
     if facts.access == "missing":
         return [failed(name, f"{facts.path}: {facts.error}", MIGRATE)]
     if facts.error is not None:
-        return [failed(name, f"{facts.path}: {_reason(facts.error)}", RESTORE)]
+        return [failed(name, f"{facts.path}: {facts.error}", RESTORE)]
     readable = ok(name, f"{facts.path}, {_size(facts.size_bytes)}")
     return [readable, _judge_integrity(facts), _judge_schema(facts), _judge_wal(facts), _judge_disk(facts)]
 
@@ -144,10 +144,6 @@ def _judge_disk(facts: Facts) -> Check:
     if facts.free_bytes < _DISK_WARNING_BYTES:
         return warning("disk space", free, f"make room on the file system of {facts.path}")
     return ok("disk space", free)
-
-
-def _reason(message: str) -> str:
-    return message.removesuffix("; nothing of this request was kept")
 
 
 def _size(size_bytes: int) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from mcpd.ctl import client
 from mcpd.ctl.checks.check import Check, failed, ok
-from mcpd.ctl.checks.units import START, Unit
-from mcpd.ctl.client import Client
+from mcpd.ctl.checks.units import Unit
+from mcpd.ctl.client import START, Client, NoAnswer
 from mcpd.errors import Error
 
 RPC_PORT = 8099
@@ -36,10 +36,10 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What asking *url* for its health came to: healthy after *duration_ms*, or what was wrong."""
+    """What asking for the health came to: healthy after *duration_ms*, or what was *wrong* and the *advice*."""
 
-    url: str
     wrong: str | None = None
+    advice: str = ""
     duration_ms: float = 0.0
 
 
@@ -48,11 +48,13 @@ def probe(url: str) -> Probe:
     started_s = time.perf_counter()
     try:
         answer = Client(client.endpoint(url), _TIMEOUT_S).request("GET", "/api/mcp/health")
+    except NoAnswer as error:
+        return Probe(error.what, error.hint)
     except Error as error:
-        return Probe(url, error.message)
+        return Probe(error.message)
     if answer.status == 200 and answer.body.get("status") == "healthy":
-        return Probe(url, None, (time.perf_counter() - started_s) * 1000)
-    return Probe(url, answer.reason)
+        return Probe(duration_ms=(time.perf_counter() - started_s) * 1000)
+    return Probe(answer.reason, "mcpctl logs rpc")
 
 
 def listeners() -> dict[int, list[Holder]]:
@@ -83,8 +85,9 @@ def judge_probe(name: str, probe: Probe, holders: Sequence[Holder] = ()) -> Chec
     """Judge what mcpd-rpc answered; *holders* listen on the port if *probe* went to one."""
     if probe.wrong is None:
         return ok(name, f"answers in {probe.duration_ms:.0f} ms")
-    held = f"; held by {_names(holders)}" if holders else ""
-    return failed(name, f"{probe.wrong}{held}", "mcpctl logs rpc" if holders else START)
+    if holders and not probe.advice:
+        return failed(name, f"{probe.wrong}; held by {_names(holders)}", f"stop that; then {START}")
+    return failed(name, probe.wrong, probe.advice)
 
 
 def judge(units: Mapping[str, Unit] | None, listening: Mapping[int, Sequence[Holder]]) -> list[Check]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcpd.ctl.checks.check import Check, failed, ok, skipped, warning
+from mcpd.ctl.client import START
 from mcpd.errors import Unreachable
 
 TARGET = "mcp.target"
@@ -18,7 +19,6 @@ SERVICES = {"mcpd-rpc.service": "mcpd-rpc.socket"}
 """A service that its socket starts → that socket."""
 TERMINALS = "mcp-terminal@*.socket"
 
-START = f"systemctl start {TARGET}"
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,ConditionResult,Listen"
 _PORT = re.compile(r":(\d+) \(Stream\)$")
 _TIMEOUT_S = 10.0
@@ -83,6 +83,8 @@ def judge(units: Mapping[str, Unit] | None) -> list[Check]:
     """Return a check for each unit that mcpd needs, and one for the terminals."""
     if units is None:
         return [skipped("units", "systemd is not running here")]
+    if all(unit.load == "not-found" for unit in units.values()):
+        return [skipped("units", "mcpd's package is not installed here")]
     checks = [judge_one(units.get(name, Unit(name, load="not-found")), units) for name, judge_one in _JUDGES.items()]
     return checks + _terminals(units)
 
@@ -122,7 +124,8 @@ def _usual(unit: Unit) -> Check | None:
     if unit.active == "failed":
         status = f" (exit status {unit.status})" if unit.status else ""
         return failed(unit.name, f"failed: {unit.result}{status}", f"{_logs(unit)}; then {START}")
-    return ok(unit.name, f"{unit.active} ({unit.sub})") if unit.is_active else None
+    state = unit.active if unit.active == unit.sub else f"{unit.active} ({unit.sub})"
+    return ok(unit.name, state) if unit.is_active else None
 
 
 def _logs(unit: Unit) -> str:
