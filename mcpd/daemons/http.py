@@ -18,6 +18,7 @@ from mcpd.access.callers import UNKNOWN, Caller, Callers
 from mcpd.config import Server as Settings
 from mcpd.errors import Error
 from mcpd.protocol import http
+from mcpd.protocol.head import HeadMemory
 from mcpd.protocol.http import HttpRequest, HttpResponse, Limits, Phase, RequestReader
 from mcpd.server import rest
 
@@ -37,7 +38,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._transport: asyncio.Transport  # from connection_made on
-        self._reader = RequestReader(server.limits)
+        self._reader = RequestReader(server.limits, server.heads)
         self._phase = Phase.IDLE
         self._busy = False
         self._eof = False
@@ -207,6 +208,7 @@ class Server:
         self.callers = callers
         self.refused = refused
         self.limits = Limits(settings.max_header_bytes, settings.max_body_bytes)
+        self.heads = HeadMemory()
         self.connections: set[Connection] = set()
         self.closes = False  # after each answer, since we stop and nobody takes the connections over
         self._answer_turn = answer_turn

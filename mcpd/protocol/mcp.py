@@ -22,8 +22,8 @@ from mcpd.protocol.revisions import Revision
 SERVER_INFO = {"name": "mcpd", "title": "mcpd agent coordination", "version": __version__}
 INSTRUCTIONS = (
     "mcpd coordinates the coding agents of this machine. Before you edit, call check_conflicts; announce work with "
-    "log_activity (status started or in_progress, details.paths and details.component) and close it with status "
-    "completed or failed; keep your state current with update_status or heartbeat. Every tool takes dry_run."
+    "log_activity (status started or in_progress, with paths and component) and close it with status completed or "
+    "failed; keep your state current with update_status or heartbeat. Every tool takes dry_run."
 )
 _RESULT_META = orjson.Fragment(orjson.dumps({revisions.SERVER_INFO: SERVER_INFO}))
 CAPABILITIES: dict[str, object] = {"tools": {}}

@@ -40,23 +40,24 @@ class Database:
                 self.connection.execute("PRAGMA journal_mode = WAL")
             self.connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
             self.connection.execute("PRAGMA foreign_keys = ON")
-        self.execute = self.connection.execute
+        # One cursor for everything: a new one for each statement costs as much again as a small statement does.
+        # A query's rows are therefore taken at once; none may be left for after the next statement.
+        self._cursor = self.connection.cursor()
+        self.execute = self._cursor.execute
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, None if there is none."""
-        row: Row | None = self.connection.execute(sql, parameters).fetchone()
-        return row
+        rows = self.execute(sql, parameters).fetchall()
+        return rows[0] if rows else None
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query; the query bounds how many."""
-        found: list[Row] = self.connection.execute(sql, parameters).fetchall()
+        found: list[Row] = self.execute(sql, parameters).fetchall()
         return found
 
     def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the only value of a query that always has one, such as a count or ``INSERT … RETURNING``."""
-        row = self.connection.execute(sql, parameters).fetchone()
-        assert row is not None
-        return row[0]
+        return self.execute(sql, parameters).fetchall()[0][0]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

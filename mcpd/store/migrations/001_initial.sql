@@ -86,7 +86,7 @@ CREATE TABLE events (
 ) STRICT;
 
 CREATE TABLE audit (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          INTEGER PRIMARY KEY,
     at_us       INTEGER NOT NULL,
     caller      TEXT NOT NULL,
     operation   TEXT NOT NULL,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mcpd.errors import Error
 from mcpd.protocol import http
 from mcpd.protocol.chunked import ChunkedDecoder
+from mcpd.protocol.head import HeadMemory
 from mcpd.protocol.http import HttpRequest, HttpResponse, Limits, Phase, RequestReader
 
 LIMITS = Limits(max_header_bytes=2048, max_body_bytes=64)
@@ -19,7 +20,7 @@ CHUNKED = (
 
 
 def read(*pieces: bytes, limits: Limits = LIMITS) -> list[HttpRequest]:
-    reader, found = RequestReader(limits), []
+    reader, found = RequestReader(limits, HeadMemory()), []
     for piece in pieces:
         reader.receive_data(piece)
         while (request := reader.next_request()) is not None:
@@ -75,7 +76,7 @@ def test_arbitrary_header_bytes_never_break_the_reader(data: bytes) -> None:
 
 
 def test_the_phase_says_what_the_peer_owes() -> None:
-    reader = RequestReader(LIMITS)
+    reader = RequestReader(LIMITS, HeadMemory())
     assert reader.phase is Phase.IDLE
     for piece, phase in ((POST[:20], Phase.HEAD), (POST[20:-2], Phase.BODY), (POST[-2:], Phase.IDLE)):
         reader.receive_data(piece)
@@ -86,13 +87,13 @@ def test_the_phase_says_what_the_peer_owes() -> None:
 
 def test_100_continue_is_wanted_once_and_only_before_the_body() -> None:
     head, body = POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n").split(b"hello")[0], b"hello"
-    reader = RequestReader(LIMITS)
+    reader = RequestReader(LIMITS, HeadMemory())
     reader.receive_data(head)
     assert reader.next_request() is None
     assert (reader.wants_continue(), reader.wants_continue()) == (True, False)
     reader.receive_data(head[:0] + body)
     assert reader.next_request() is not None
-    eager = RequestReader(LIMITS)
+    eager = RequestReader(LIMITS, HeadMemory())
     eager.receive_data(head + body[:2])
     assert eager.next_request() is None
     assert eager.wants_continue() is False
@@ -186,3 +187,17 @@ def test_an_answer_in_bytes() -> None:
     )
     empty = http.encode(HttpResponse(202), b"now", keep_alive=False)
     assert empty == b"HTTP/1.1 202 Accepted\r\nDate: now\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def test_a_head_seen_before_is_known_unless_it_carries_credentials() -> None:
+    heads = HeadMemory()
+    plain, secret = (
+        b"GET /%b HTTP/1.1\r\nHost: h\r\n%b\r\n" % pair for pair in ((b"a", b""), (b"b", b"Cookie: x\r\n"))
+    )
+    assert heads.read(plain) is heads.read(plain)
+    assert heads.read(secret) is not heads.read(secret)
+    long = b"GET / HTTP/1.1\r\nHost: h\r\nX: %b\r\n\r\n" % (b"x" * 3000)
+    assert heads.read(long) is not heads.read(long)
+    for number in range(600):
+        heads.read(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
+    assert len(heads._known) <= 512
