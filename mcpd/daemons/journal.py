@@ -44,17 +44,7 @@ class RequestLog:
             "MCPD_STATUS": str(answer.response.status),
         }
         outcome = "answered" if work.error is None else f"refused: {work.error.message}"
-        text = "%s %s for %s in %d us: %s"
-        self._log.log(
-            level,
-            text,
-            exchange.http.path[:100],
-            what,
-            work.caller,
-            answer.duration_us,
-            outcome,
-            extra=fields,
-        )
+        self._log.log(level, "%s for %s in %d us: %s", what, work.caller, answer.duration_us, outcome, extra=fields)
 
     def refused(self, caller: Caller, error: Error, now_us: int) -> None:
         """Log bytes that never became a request."""
