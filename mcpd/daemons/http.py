@@ -17,9 +17,9 @@ from typing import cast
 from mcpd.access.callers import UNKNOWN, Caller, Callers
 from mcpd.config import Server as Settings
 from mcpd.errors import Error
-from mcpd.protocol import http
+from mcpd.protocol import http, sse
 from mcpd.protocol.head import HeadMemory
-from mcpd.protocol.http import HttpRequest, HttpResponse, Limits, Phase, RequestReader
+from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream, Limits, Phase, RequestReader, Stream
 from mcpd.server import rest
 
 AnswerTurn = Callable[[Sequence["Connection"]], None]
@@ -27,6 +27,7 @@ KeepSocket = Callable[[socket.socket], None]
 
 _MAX_AHEAD_BYTES = 65536  # what a pipelining client may send ahead before we stop reading
 _LINGER_S = 2.0  # how long a refused peer may go on sending
+_QUIET_S = 15.0  # after which a stream shows that it lives
 _DRAIN_STEP_S = 0.005
 _MAX_TURN = 256  # requests answered in one turn, so that none waits long for the commit
 BACKLOG = 4096
@@ -45,6 +46,10 @@ class Connection(asyncio.Protocol):
         self._blocked = False  # the peer does not take what we write
         self._paused = False  # we do not read
         self._closing = False
+        self._keep_alive = True
+        self._stream: Stream | None = None
+        self._chunked = True
+        self._quiet_since_s = 0.0
         self.caller: Caller = UNKNOWN
         self.request: HttpRequest | None = None
         self.deadline_s = 0.0
@@ -65,6 +70,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         self._closing = True
         self._server.forget(self)
+        if self._stream is not None:
+            self._stream.closed()
+            self._stream = None
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -86,7 +94,9 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._blocked = False
-        if not (self._busy or self._closing):
+        if self._stream is not None:
+            self._stream.drained()
+        elif not (self._busy or self._closing):
             self._wait_for(Phase.IDLE)
             self._advance()
         self._regulate()
@@ -122,20 +132,67 @@ class Connection(asyncio.Protocol):
         self._phase = phase
         self.deadline_s = self._server.now_s() + self._server.time_for(phase)
 
-    def respond(self, response: HttpResponse) -> None:
-        """Send the answer to the request under way and go on with what came behind it."""
+    def respond(self, response: HttpResponse | HttpStream) -> None:
+        """Send the answer to the request under way, or begin the stream that is the answer."""
         request = self.request
         assert request is not None
         if self._closing:
+            if isinstance(response, HttpStream):
+                response.stream.closed()
             return
-        last = self._eof and not self._reader.buffered_bytes
-        keep_alive = request.keep_alive and not last and not self._server.closes
-        encoded = http.encode(response, self._server.date(), keep_alive=keep_alive)
+        self._keep_alive = request.keep_alive and not self._is_last() and not self._server.closes
+        if isinstance(response, HttpStream):
+            self._begin(response, request)
+            return
+        encoded = http.encode(response, self._server.date(), keep_alive=self._keep_alive)
         if request.method == "HEAD":
             encoded = encoded[: len(encoded) - len(response.body)]
         self._write(encoded)
+        self._finish()
+
+    def _is_last(self) -> bool:
+        return self._eof and not self._reader.buffered_bytes
+
+    def _begin(self, response: HttpStream, request: HttpRequest) -> None:
+        self._chunked = request.version == "1.1"
+        self._keep_alive = self._keep_alive and self._chunked
+        head = http.encode_stream_head(
+            response, self._server.date(), chunked=self._chunked, keep_alive=self._keep_alive
+        )
+        self._write(head)
+        if request.method == "HEAD":
+            response.stream.closed()
+            self._finish()
+            return
+        self._stream = response.stream
+        self._quiet_since_s = self._server.now_s()
+        response.stream.opened(self)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the client takes nothing for now."""
+        return self._blocked
+
+    def send(self, data: bytes) -> None:
+        """Send *data* as the next part of the stream."""
+        if self._closing:
+            return
+        self._quiet_since_s = self._server.now_s()
+        self._write(http.encode_chunk(data) if self._chunked else data)
+
+    def end(self) -> None:
+        """End the stream and go on with what came behind its request."""
+        self._stream = None
+        if self._closing:
+            return
+        if self._chunked:
+            self._write(http.encode_chunk(b""))
+        self._finish()
+
+    def _finish(self) -> None:
+        """Go on behind an answer that was written whole."""
         self.request, self._busy = None, False
-        if not keep_alive:
+        if not self._keep_alive or self._server.closes:
             self.close()
             return
         if not self._blocked:  # else its deadline stands
@@ -168,6 +225,9 @@ class Connection(asyncio.Protocol):
 
     def check(self, now_s: float) -> None:
         """Act on a deadline that has passed: 408 for a request that does not end, else just close."""
+        if self._stream is not None:
+            self._check_stream(now_s)
+            return
         if self._busy or now_s < self.deadline_s:
             return
         phase = self._reader.phase
@@ -177,6 +237,12 @@ class Connection(asyncio.Protocol):
             self.close()
         else:
             self._refuse(Error(f"the request's {phase.value} took too long to arrive", http_status=408))
+
+    def _check_stream(self, now_s: float) -> None:
+        if self._blocked and now_s > self.deadline_s:
+            self._transport.abort()
+        elif not self._blocked and now_s - self._quiet_since_s >= _QUIET_S:
+            self.send(sse.KEEP_ALIVE)
 
     def hand_over(self, keep: KeepSocket) -> bool:
         """Give the open connection away by *keep* if nothing is under way on it; say whether that was so.

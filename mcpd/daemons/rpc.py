@@ -113,6 +113,7 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets) -> No
     await stopped.wait()
     notifier.stopping()
     log.info("stopping, %d connections open", len(server.connections))
+    core.close()
     await server.drain(partial(notifier.store_socket, runtime.CONNECTION) if notifier.can_store() else None)
     watchdog.cancel()
     requests.flush()

@@ -33,6 +33,7 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     headers: dict[bytes, bytes]
     duplicated: frozenset[bytes]
     keep_alive: bool
+    version: str
     chunked: bool
     body_bytes: int
     expects_continue: bool
@@ -55,7 +56,9 @@ def parse_head(raw: bytes) -> Head:
     chunked, body_bytes = _plan_body(headers)
     path, _, query = _origin_form(fields.target).partition("?")
     method, keep_alive = parser.get_method().decode("ascii"), _keeps_alive(headers, version)
-    return Head(method, path, query, headers, duplicated, keep_alive, chunked, body_bytes, b"expect" in headers)
+    return Head(
+        method, path, query, headers, duplicated, keep_alive, version, chunked, body_bytes, b"expect" in headers
+    )
 
 
 class HeadMemory:

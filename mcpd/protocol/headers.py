@@ -16,6 +16,7 @@ VERSION = b"mcp-protocol-version"
 METHOD = b"mcp-method"
 NAME = b"mcp-name"
 SESSION = b"mcp-session-id"
+LAST_EVENT = b"last-event-id"
 
 NAME_PARAM = {"tools/call": "name"}
 """Which parameter ``Mcp-Name`` repeats, by method."""

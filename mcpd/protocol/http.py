@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Protocol
 
 import msgspec
 
@@ -43,6 +44,7 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False):
     headers: dict[bytes, bytes]
     body: bytes
     keep_alive: bool
+    version: str = "1.1"
     duplicated: frozenset[bytes] = frozenset()
 
     def header(self, name: bytes) -> str | None:
@@ -58,6 +60,41 @@ class HttpResponse(msgspec.Struct, frozen=True, gc=False):
     body: bytes = b""
     headers: bytes = b""
     content_type: bytes = b"application/json"
+
+
+class Sink(Protocol):
+    """The client's end of a stream."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the client takes nothing for now."""
+
+    def send(self, data: bytes) -> None:
+        """Send *data*; what is sent while ``blocked`` piles up in memory."""
+
+    def end(self) -> None:
+        """End the stream; the connection goes on with what comes next."""
+
+
+class Stream(Protocol):
+    """Who fills a stream."""
+
+    def opened(self, sink: Sink) -> None:
+        """The head was sent; the stream may be filled by *sink*."""
+
+    def drained(self) -> None:
+        """The client takes data again."""
+
+    def closed(self) -> None:
+        """The client is gone."""
+
+
+class HttpStream(msgspec.Struct, frozen=True):
+    """An answer whose body comes as it happens, as server-sent events that *stream* sends."""
+
+    stream: Stream
+    headers: bytes = b""
+    status: int = 200
 
 
 class RequestReader:
@@ -105,7 +142,9 @@ class RequestReader:
         if body is None:
             return None
         self._head = self._chunks = None
-        return HttpRequest(head.method, head.path, head.query, head.headers, body, head.keep_alive, head.duplicated)
+        return HttpRequest(
+            head.method, head.path, head.query, head.headers, body, head.keep_alive, head.version, head.duplicated
+        )
 
     def _read_head(self) -> Head | None:
         # RFC 9112 2.2: ignore empty lines before the request line.
@@ -153,3 +192,21 @@ def encode(response: HttpResponse, date: bytes, *, keep_alive: bool) -> bytes:
     return b"%bDate: %b\r\n%bContent-Length: %d\r\n%b%b\r\n%b" % (
         _STATUS_LINES[response.status], date, kind, len(body), response.headers, closing, body,
     )  # fmt: skip
+
+
+def encode_stream_head(response: HttpStream, date: bytes, *, chunked: bool, keep_alive: bool) -> bytes:
+    """Return the head of *response*; *chunked* unless the client speaks HTTP/1.0.
+
+    The headers keep proxies from holding events back (2026-07-28 basic/transports/streamable-http).
+    """
+    coding = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+    closing = b"" if keep_alive else b"Connection: close\r\n"
+    return (
+        b"%bDate: %b\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\n"
+        b"X-Accel-Buffering: no\r\n%b%b%b\r\n"
+    ) % (_STATUS_LINES[response.status], date, coding, response.headers, closing)
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """Return *data* as one chunk, the last one if it is empty (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

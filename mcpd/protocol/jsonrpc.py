@@ -10,6 +10,7 @@ import orjson
 from mcpd.errors import Error, InvalidRequest, ParseError
 
 Id = int | str | None
+MAX_BATCH = 100
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -53,6 +54,20 @@ def receive(value: object) -> Request:
     if not is_id(request_id):
         raise InvalidRequest(f'member "id": expected a string or a whole number, got {_show(request_id)}')
     return Request(method, params, request_id, False)
+
+
+def split_batch(value: object) -> list[object]:
+    """Return the messages of the batch *value* (JSON-RPC 2.0 section 6); raises ``InvalidRequest`` for an empty one."""
+    if not isinstance(value, list) or not value:
+        raise InvalidRequest("expected a batch of at least one message, got an empty array")
+    if len(value) > MAX_BATCH:
+        raise InvalidRequest(f"expected a batch of at most {MAX_BATCH} messages, got {len(value)}")
+    return value
+
+
+def join_batch(responses: list[bytes]) -> bytes:
+    """Return the encoded *responses* as the answer to a batch."""
+    return b"[" + b",".join(responses) + b"]"
 
 
 def is_id(value: object) -> bool:

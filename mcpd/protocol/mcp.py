@@ -109,6 +109,16 @@ def complete(revision: Revision, result: dict[str, Any], cache: CacheHint | None
     return result
 
 
+def shape_tool(revision: Revision, listing: dict[str, Any]) -> dict[str, Any]:
+    """Return a tool's *listing* with what *revision* knows of; older clients may have strict models."""
+    unknown = set()
+    if not revision.structure:
+        unknown |= {"title", "outputSchema"}
+    if not revision.annotations:
+        unknown.add("annotations")
+    return {key: value for key, value in listing.items() if key not in unknown}
+
+
 def discover() -> dict[str, Any]:
     """Return the result of ``server/discover`` (2026-07-28 server/discover)."""
     return {
@@ -136,6 +146,13 @@ def check_media_types(http: HttpRequest) -> None:
     fault = _media_fault(http.headers.get(b"content-type"), http.headers.get(b"accept"))
     if fault is not None:
         raise InvalidRequest(fault[1], http_status=fault[0])
+
+
+def check_accepts_stream(http: HttpRequest) -> None:
+    """Raise ``InvalidRequest`` (406) unless the client of *http* takes an event stream."""
+    accept = http.headers.get(b"accept", b"*/*").lower()
+    if not any(kind in accept for kind in (b"text/event-stream", b"text/*", b"*/*")):
+        raise InvalidRequest("Accept does not name text/event-stream, and this answer is one", http_status=406)
 
 
 _ACCEPTABLE = (b"application/json", b"text/event-stream", b"*/*", b"application/*")

@@ -11,31 +11,52 @@ from dataclasses import dataclass
 PROTOCOL_VERSION = "io.modelcontextprotocol/protocolVersion"
 CLIENT_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
+SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One revision.
+    """One revision of the protocol.
 
     ``handshake``: opened by ``initialize``, with a session (2025-11-25 basic/lifecycle); otherwise every request
     carries its version and capabilities in ``_meta`` and is bound to nothing (2026-07-28 basic/index).
+    ``batches``: several messages may come in one array (2025-03-26 basic, "MUST support receiving JSON-RPC batches";
+    removed in 2025-06-18).
+    ``annotations``: tools carry hints on what they do (from 2025-03-26, server/tools).
+    ``structure``: tools carry titles and output schemas, results structured content (from 2025-06-18, server/tools).
+    ``priming``: a stream begins with an event without data, from which a client may resume (2025-11-25
+    basic/transports).
     ``result_type``: every result carries ``resultType`` and the server's info in ``_meta`` (2026-07-28 basic/index).
     ``cache_hints``: list results carry ``ttlMs`` and ``cacheScope`` (2026-07-28 server/utilities/caching).
     ``error_status``: JSON-RPC errors show in the HTTP status (2026-07-28 basic/transports/streamable-http).
     """
 
     version: str
-    handshake: bool
-    result_type: bool
-    cache_hints: bool
-    error_status: bool
+    handshake: bool = True
+    batches: bool = False
+    annotations: bool = True
+    structure: bool = True
+    priming: bool = False
+    result_type: bool = False
+    cache_hints: bool = False
+    error_status: bool = False
 
 
 MODERN = Revision("2026-07-28", handshake=False, result_type=True, cache_hints=True, error_status=True)
-HANDSHAKE = Revision("2025-11-25", handshake=True, result_type=False, cache_hints=False, error_status=False)
+HANDSHAKE = Revision("2025-11-25", priming=True)
 
-REVISIONS = {revision.version: revision for revision in (MODERN, HANDSHAKE)}
+REVISIONS = {
+    revision.version: revision
+    for revision in (
+        MODERN,
+        HANDSHAKE,
+        Revision("2025-06-18"),
+        Revision("2025-03-26", batches=True, structure=False),
+        # Its own transport is HTTP+SSE, but SDKs of its time speak it over Streamable HTTP too.
+        Revision("2024-11-05", annotations=False, structure=False),
+    )
+}
 SUPPORTED = tuple(REVISIONS)
 
 

@@ -19,16 +19,20 @@ from mcpd.access.callers import Caller
 from mcpd.access.origins import OriginGuard
 from mcpd.config import Config
 from mcpd.errors import AccessDenied, Error, InvalidRequest, StoreUnavailable
-from mcpd.protocol.http import HttpRequest, HttpResponse
+from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.sessions import SessionSigner
 from mcpd.server import dialect_endpoint, mcp_endpoint, rest
 from mcpd.server.dialect_endpoint import DialectEndpoint
+from mcpd.server.hub import Hub
+from mcpd.server.listen import Streams
 from mcpd.server.mcp_endpoint import McpEndpoint
+from mcpd.server.sessions import Sessions
 from mcpd.server.work import Work
 from mcpd.store.database import Database
 from mcpd.store.turn import Turn
 
-Handler = Callable[[HttpRequest, Work], HttpResponse]
+Reply = HttpResponse | HttpStream
+Handler = Callable[[HttpRequest, Work], Reply]
 Refusal = Callable[[Work, Error], HttpResponse]
 
 
@@ -51,7 +55,7 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """The answer to one request, what the journal says of it, and a fault of ours if there was one."""
 
-    response: HttpResponse
+    response: Reply
     work: Work
     duration_us: int
     fault: Exception | None = None
@@ -59,7 +63,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _CORS = (
-    b"Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
+    b"Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS\r\n"
     b"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, MCP-Protocol-Version, Mcp-Method, Mcp-Name,"
     b" Mcp-Session-Id, Last-Event-ID, X-Request-ID\r\n"
     b"Access-Control-Max-Age: 3600\r\n"
@@ -74,10 +78,13 @@ class Core:
         self._claim_ttl_us = int(config.coordination.claim_ttl_s * 1e6)
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
+        sessions = Sessions(signer, db)
+        self._hub = Hub(db)
+        mcp = McpEndpoint(sessions, Streams(self._hub, db))
         status = rest.Status(int(config.coordination.active_window_s * 1e6))
         self._routes = {
-            "/mcp": Route({"POST": McpEndpoint(signer).post}, mcp_endpoint.refuse),
-            "/jsonrpc": Route({"POST": DialectEndpoint(signer).post}, dialect_endpoint.refuse),
+            "/mcp": Route({"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse),
+            "/jsonrpc": Route({"POST": DialectEndpoint(sessions).post}, dialect_endpoint.refuse),
             "/api/mcp/status": Route({"GET": status.get}, rest.refuse),
             "/api/mcp/health": Route({"GET": rest.health}, rest.refuse, open=True),
         }
@@ -93,7 +100,12 @@ class Core:
                 self._take_back(exchange, answer, error) if answer.work.stored else answer
                 for exchange, answer in zip(exchanges, answers, strict=True)
             ]
+        self._hub.publish()
         return answers
+
+    def close(self) -> None:
+        """End every stream, since the daemon stops."""
+        self._hub.close()
 
     def _answer(self, exchange: Exchange, turn: Turn, now_us: int) -> Answer:
         started_ns = time.perf_counter_ns()
@@ -102,6 +114,7 @@ class Core:
         request_id = asked_id.decode() if asked_id and _REQUEST_ID.fullmatch(asked_id) else next(self._ids)
         work = Work(turn, self._db, exchange.caller.name, now_us, request_id, self._claim_ttl_us)
         fault = None
+        response: Reply
         try:
             response = self._route(http, exchange.caller, work)
         except Exception as exc:  # noqa: BLE001 - a fault of ours must not take the daemon or the other requests along
@@ -110,7 +123,7 @@ class Core:
         response = self._with_headers(http, response, request_id)
         return Answer(response, work, (time.perf_counter_ns() - started_ns) // 1000, fault)
 
-    def _route(self, http: HttpRequest, caller: Caller, work: Work) -> HttpResponse:
+    def _route(self, http: HttpRequest, caller: Caller, work: Work) -> Reply:
         route = self._routes.get(http.path)
         try:
             self._guard.check(http.headers.get(b"host"), http.headers.get(b"origin"))
@@ -139,14 +152,16 @@ class Core:
 
     def _take_back(self, exchange: Exchange, answer: Answer, error: StoreUnavailable) -> Answer:
         """Return the answer for a request whose changes were not kept after all."""
-        response = self._refusal(exchange.http)(answer.work, error)
-        response = self._with_headers(exchange.http, response, answer.work.request_id)
+        refused = self._refusal(exchange.http)(answer.work, error)
+        response = self._with_headers(exchange.http, refused, answer.work.request_id)
         return Answer(response, answer.work, answer.duration_us)
 
-    def _with_headers(self, http: HttpRequest, response: HttpResponse, request_id: str) -> HttpResponse:
+    def _with_headers(self, http: HttpRequest, response: Reply, request_id: str) -> Reply:
         lines = b"%bX-Request-ID: %b\r\n" % (response.headers, request_id.encode())
         origin = http.headers.get(b"origin")
         if origin is not None and self._guard.allows(origin, (http.header(b"host") or "").lower()):
             lines += b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origin
             lines += b"Access-Control-Expose-Headers: Mcp-Session-Id, X-Request-ID\r\n"
+        if isinstance(response, HttpStream):
+            return HttpStream(response.stream, lines)
         return HttpResponse(response.status, response.body, lines, response.content_type)

@@ -16,8 +16,8 @@ from mcpd.errors import Error, MethodNotFound
 from mcpd.protocol import headers, jsonrpc, mcp, revisions
 from mcpd.protocol.http import HttpRequest, HttpResponse
 from mcpd.protocol.jsonrpc import Request
-from mcpd.protocol.sessions import SessionSigner
 from mcpd.server import methods
+from mcpd.server.sessions import Sessions
 from mcpd.server.work import Work, call_tool, fragment
 from mcpd.tools.registry import TOOLS
 
@@ -36,10 +36,10 @@ _TOOLS = fragment(
 
 
 class DialectEndpoint:
-    """Answer the older dialect; sessions are those of ``/mcp``, signed by *signer*."""
+    """Answer the older dialect; *sessions* are those of ``/mcp``."""
 
-    def __init__(self, signer: SessionSigner) -> None:
-        self._signer = signer
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
         self._methods: dict[str, Callable[[Work, dict[str, Any]], object]] = {
             "initialize": self._initialize,
             "tools/list": lambda _work, _params: _TOOLS,
@@ -70,8 +70,7 @@ class DialectEndpoint:
             return methods.answer(work, request, mcp.stateless_revision(mcp.modern_version(request)))
         session_id = http.header(headers.SESSION)
         if session_id is not None and request.method != "initialize":
-            session = self._signer.read(session_id, work.caller)
-            work.session_id = session.nonce
+            session = self._sessions.find(work, session_id)
             return methods.answer(work, request, revisions.REVISIONS[session.version])
         method = self._methods.get(request.method)
         if method is None:
@@ -81,7 +80,7 @@ class DialectEndpoint:
     def _initialize(self, work: Work, params: dict[str, Any]) -> object:
         asked = params.get("protocolVersion", revisions.HANDSHAKE.version)
         revision, standard = mcp.initialize({**params, "protocolVersion": asked})
-        session_id = self._signer.issue(revision.version, work.caller, work.now_us)
+        session_id = self._sessions.open(work, revision.version)
         if "protocolVersion" in params:
             return {**standard, "sessionId": session_id}
         return {

@@ -28,7 +28,7 @@ def answer(work: Work, request: Request, revision: Revision) -> object:
 
 def is_request(method: str) -> bool:
     """Say whether *method* is one that wants an answer, so that it cannot come as a notification."""
-    return method in _HANDSHAKE or method in _STATELESS or method == "initialize"
+    return method in _HANDSHAKE or method in _STATELESS or method in ("initialize", "subscriptions/listen")
 
 
 def _ping(_work: Work, _params: dict[str, Any], _revision: Revision) -> object:
@@ -53,18 +53,18 @@ def _tools_call(work: Work, params: dict[str, Any], revision: Revision) -> objec
         work.error = error
         content = [{"type": "text", "text": error.message}]
         return mcp.complete(revision, {"content": content, "isError": True})
-    result: dict[str, Any] = {
-        "content": [{"type": "text", "text": structured.decode()}],
-        "structuredContent": orjson.Fragment(structured),
-        "isError": False,
-    }
+    result: dict[str, Any] = {"content": [{"type": "text", "text": structured.decode()}], "isError": False}
+    if revision.structure:
+        result["structuredContent"] = orjson.Fragment(structured)
     return mcp.complete(revision, result)
 
 
-_TOOL_LISTS = {
-    revision.version: fragment(mcp.complete(revision, {"tools": [tool.listing for tool in TOOLS.values()]}, mcp.LISTS))
-    for revision in revisions.REVISIONS.values()
-}
+def _tool_list(revision: Revision) -> orjson.Fragment:
+    tools = [mcp.shape_tool(revision, tool.listing) for tool in TOOLS.values()]
+    return fragment(mcp.complete(revision, {"tools": tools}, mcp.LISTS))
+
+
+_TOOL_LISTS = {revision.version: _tool_list(revision) for revision in revisions.REVISIONS.values()}
 
 _BOTH: dict[str, Method] = {"tools/list": _tools_list, "tools/call": _tools_call}
 _HANDSHAKE: dict[str, Method] = {"ping": _ping, **_BOTH}

@@ -20,3 +20,9 @@ def add(db: Database, now_us: int, topic: str, agent: str | None, data: Mapping[
 def since(db: Database, seq: int, limit: int) -> list[Row]:
     """Return (seq, at_us, topic, agent, data as JSON text) of the *limit* events after number *seq*, in order."""
     return db.rows("SELECT seq, at_us, topic, agent, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+
+
+def newest(db: Database) -> int:
+    """Return the number of the newest event that ever was, 0 if there was none."""
+    row = db.one("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+    return 0 if row is None else int(row[0])

@@ -45,7 +45,7 @@ def in_session(rpc: Daemon, session_id: str, method: str, params: dict[str, Any]
     return rpc.post("/mcp", body, headers)
 
 
-def call(rpc: Daemon, name: str, **arguments: Any) -> dict[str, Any]:
+def call(rpc: Daemon, name: str, /, **arguments: Any) -> dict[str, Any]:
     """Call a tool in the stateless era; return its structured content."""
     result = modern(rpc, "tools/call", {"name": name, "arguments": arguments}).json["result"]
     assert result["isError"] is False, result

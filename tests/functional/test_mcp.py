@@ -15,11 +15,12 @@ EIGHT = [
     "log_activity", "check_conflicts", "register_component", "update_status", "heartbeat", "request_collaboration",
     "propose_decision", "find_component_owner",
 ]  # fmt: skip
+ALL = [MODERN, HANDSHAKE, "2025-06-18", "2025-03-26", "2024-11-05"]
 
 
 def test_discover_names_the_versions_and_the_server(shared_rpc: Daemon) -> None:
     result = modern(shared_rpc, "server/discover").json["result"]
-    assert result["supportedVersions"] == [MODERN, HANDSHAKE]
+    assert result["supportedVersions"] == ALL
     assert result["capabilities"] == {"tools": {}}
     assert result["resultType"] == "complete"
     assert (result["ttlMs"] >= 0, result["cacheScope"]) == (True, "private")
@@ -72,6 +73,72 @@ def test_initialize_answers_a_version_with_a_handshake(shared_rpc: Daemon, asked
     assert initialize(shared_rpc, asked).json["result"]["protocolVersion"] == HANDSHAKE
 
 
+@pytest.mark.parametrize(
+    ("version", "tool_keys", "structured"),
+    [
+        (HANDSHAKE, {"title", "outputSchema", "annotations"}, True),
+        ("2025-06-18", {"title", "outputSchema", "annotations"}, True),
+        ("2025-03-26", {"annotations"}, False),
+        ("2024-11-05", set(), False),
+    ],
+)
+def test_each_revision_gets_what_it_knows(
+    shared_rpc: Daemon, version: str, tool_keys: set[str], structured: bool
+) -> None:
+    opened = initialize(shared_rpc, version)
+    assert opened.json["result"]["protocolVersion"] == version
+    headers = ACCEPT | {"Mcp-Session-Id": opened.headers["Mcp-Session-Id"]}
+
+    def ask(method: str, params: dict[str, Any]) -> dict[str, Any]:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        result: dict[str, Any] = shared_rpc.post("/mcp", body, headers).json["result"]
+        return result
+
+    for tool in ask("tools/list", {})["tools"]:
+        assert tool.keys() == {"name", "description", "inputSchema"} | tool_keys
+    called = ask("tools/call", {"name": "heartbeat", "arguments": {"agent": "a"}})
+    assert ("structuredContent" in called) is structured
+    assert orjson.loads(called["content"][0]["text"])["success"] is True
+
+
+def test_a_batch_is_answered_message_by_message_in_2025_03_26_only(shared_rpc: Daemon) -> None:
+    batch: list[Any] = [
+        {"jsonrpc": "2.0", "id": 1, "method": "ping"},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": "two", "method": "tools/call", "params": {"name": "no_such_tool"}},
+        {"jsonrpc": "2.0", "id": 3, "method": "initialize", "params": {}},
+        {"jsonrpc": "1.0", "id": 4},
+        7,
+        {
+            "jsonrpc": "2.0",
+            "id": 5,
+            "method": "tools/call",
+            "params": {"name": "heartbeat", "arguments": {"agent": "a"}},
+        },
+    ]
+    headers = ACCEPT | {"Mcp-Session-Id": initialize(shared_rpc, "2025-03-26").headers["Mcp-Session-Id"]}
+    reply = shared_rpc.post("/mcp", batch, headers)
+    assert reply.status == 200
+    outcome = [(answer.get("id"), answer.get("error", {}).get("code")) for answer in reply.json]
+    assert outcome == [(1, None), ("two", -32602), (3, -32600), (4, -32600), (None, -32600), (5, None)]
+    assert shared_rpc.post("/mcp", [batch[1]], headers).status == 202
+    assert shared_rpc.post("/mcp", [], headers).status == 400
+    assert shared_rpc.post("/mcp", [batch[0]] * 101, headers).status == 400
+    other = ACCEPT | {"Mcp-Session-Id": initialize(shared_rpc, "2025-06-18").headers["Mcp-Session-Id"]}
+    assert "2025-03-26 only" in shared_rpc.post("/mcp", batch, other).json["error"]["message"]
+
+
+def test_an_ended_session_stays_ended_over_a_restart(rpc: Daemon) -> None:
+    ended, kept = (initialize(rpc).headers["Mcp-Session-Id"] for _ in range(2))
+    assert rpc.request("DELETE", "/mcp", headers={"Mcp-Session-Id": ended}).status == 204
+    for _ in range(2):
+        assert in_session(rpc, ended, "ping").status == 404
+        assert in_session(rpc, kept, "ping").status == 200
+        assert rpc.request("DELETE", "/mcp", headers={"Mcp-Session-Id": ended}).status == 404
+        rpc.restart()
+    assert rpc.request("DELETE", "/mcp").status == 405
+
+
 def test_an_old_initialize_with_modern_headers_still_opens_a_session(shared_rpc: Daemon) -> None:
     body = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {"protocolVersion": HANDSHAKE}}
     headers = ACCEPT | {"Mcp-Method": "initialize", "MCP-Protocol-Version": MODERN}
@@ -85,8 +152,8 @@ def test_an_old_initialize_with_modern_headers_still_opens_a_session(shared_rpc:
         (b"{", -32700, "not JSON"),
         (b"\xff\xfe", -32700, "not JSON"),
         (b"", -32700, "not JSON"),
-        (b"[]", -32600, "array"),
-        (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, "array"),
+        (b"[]", -32600, "batch"),
+        (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, "batch"),
         (b'"ping"', -32600, "object"),
         (b'{"id":1,"method":"ping"}', -32600, '"jsonrpc": expected "2.0"'),
         (b'{"jsonrpc":"1.0","id":1,"method":"ping"}', -32600, 'got "1.0"'),
@@ -225,7 +292,7 @@ def test_an_unsupported_version_lists_the_supported_ones(shared_rpc: Daemon) -> 
         meta = META | {"io.modelcontextprotocol/protocolVersion": version}
         reply = modern(shared_rpc, "tools/list", {"_meta": meta}, headers={"MCP-Protocol-Version": version})
         assert (reply.status, reply.json["error"]["code"]) == (400, -32022)
-        assert reply.json["error"]["data"] == {"supported": [MODERN, HANDSHAKE], "requested": version}
+        assert reply.json["error"]["data"] == {"supported": ALL, "requested": version}
 
 
 def test_a_header_mismatch_wins_over_an_unsupported_version(shared_rpc: Daemon) -> None:
@@ -253,7 +320,8 @@ def test_media_types_are_checked(shared_rpc: Daemon) -> None:
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
 def test_other_methods_are_405(shared_rpc: Daemon, method: str) -> None:
     reply = shared_rpc.request(method, "/mcp", headers=ACCEPT)
-    assert (reply.status, reply.headers["Allow"]) == (405, "POST")
+    assert reply.status == 405
+    assert reply.headers["Allow"] == ("POST, GET, DELETE" if method == "PUT" else "POST")
 
 
 def test_a_foreign_page_cannot_call(shared_rpc: Daemon) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpd.errors import Error
-from mcpd.protocol import http
+from mcpd.protocol import http, sse
 from mcpd.protocol.chunked import ChunkedDecoder
 from mcpd.protocol.head import HeadMemory
 from mcpd.protocol.http import HttpRequest, HttpResponse, Limits, Phase, RequestReader
@@ -201,3 +201,25 @@ def test_a_head_seen_before_is_known_unless_it_carries_credentials() -> None:
     for number in range(600):
         heads.read(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
     assert len(heads._known) <= 512
+
+
+def test_a_stream_in_bytes() -> None:
+    class Silent:
+        def opened(self, sink: http.Sink) -> None: ...
+        def drained(self) -> None: ...
+        def closed(self) -> None: ...
+
+    stream = http.HttpStream(Silent(), b"X-A: b\r\n")
+    head = http.encode_stream_head(stream, b"now", chunked=True, keep_alive=True)
+    assert head.startswith(b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Type: text/event-stream\r\n")
+    assert head.endswith(b"Transfer-Encoding: chunked\r\nX-A: b\r\n\r\n")
+    old = http.encode_stream_head(stream, b"now", chunked=False, keep_alive=False)
+    assert b"chunked" not in old
+    assert b"Connection: close" in old
+    assert (http.encode_chunk(b"x" * 17), http.encode_chunk(b"")) == (b"11\r\n" + b"x" * 17 + b"\r\n", b"0\r\n\r\n")
+
+
+def test_an_event_in_bytes() -> None:
+    assert sse.encode_event(b"{}") == b"data: {}\n\n"
+    assert sse.encode_event(b"", "7") == b"id: 7\ndata: \n\n"
+    assert sse.encode_retry(500) == b"retry: 500\n\n"

@@ -77,3 +77,12 @@ def test_the_id_of_a_malformed_message_is_kept_if_it_is_one() -> None:
     assert jsonrpc.readable_id({"id": 3}) == 3
     assert jsonrpc.readable_id({"id": 3.5}) is None
     assert jsonrpc.readable_id([3]) is None
+
+
+def test_a_batch_has_at_least_one_message_and_not_too_many() -> None:
+    assert jsonrpc.split_batch([1, {}]) == [1, {}]
+    wrongs: list[object] = [[], {}, [1] * (jsonrpc.MAX_BATCH + 1)]
+    for wrong in wrongs:
+        with pytest.raises(InvalidRequest):
+            jsonrpc.split_batch(wrong)
+    assert jsonrpc.join_batch([b"1", b"2"]) == b"[1,2]"

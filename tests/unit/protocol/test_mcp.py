@@ -24,7 +24,7 @@ META = {revisions.PROTOCOL_VERSION: MODERN.version, revisions.CLIENT_CAPABILITIE
 
 def http(*duplicated: bytes, **sent: str) -> HttpRequest:
     lines = {name.replace("_", "-").encode(): value.encode() for name, value in sent.items()}
-    return HttpRequest("POST", "/mcp", "", lines, b"", True, frozenset(duplicated))
+    return HttpRequest("POST", "/mcp", "", lines, b"", True, "1.1", frozenset(duplicated))
 
 
 def request(method: str = "tools/list", params: dict[str, Any] | None = None, *, notification: bool = False) -> Request:
@@ -76,6 +76,11 @@ def test_negotiation_answers_a_revision_with_a_handshake() -> None:
     assert revisions.negotiate(7) is HANDSHAKE
 
 
+def test_a_revision_in_a_handshake_is_the_one_asked_for() -> None:
+    for version in ("2025-06-18", "2025-03-26", "2024-11-05"):
+        assert revisions.negotiate(version).version == version
+
+
 def test_a_session_is_held_to_its_version() -> None:
     assert mcp.check_session_version(http(), HANDSHAKE.version) is HANDSHAKE
     assert mcp.check_session_version(http(mcp_protocol_version=HANDSHAKE.version), HANDSHAKE.version) is HANDSHAKE
@@ -107,6 +112,19 @@ def test_media_types(sent: dict[str, str], status: int | None) -> None:
     got = None
     try:
         mcp.check_media_types(http(**sent))
+    except Error as error:
+        got = error.http_status
+    assert got == status
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [(None, None), ("text/event-stream", None), ("*/*", None), ("application/json", 406)],
+)
+def test_a_stream_goes_to_who_takes_one(accept: str | None, status: int | None) -> None:
+    got = None
+    try:
+        mcp.check_accepts_stream(http() if accept is None else http(accept=accept))
     except Error as error:
         got = error.http_status
     assert got == status

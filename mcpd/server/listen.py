@@ -1,0 +1,119 @@
+"""``subscriptions/listen`` of 2026-07-28 and the GET stream of the older revisions, on the same hub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from mcpd.errors import InvalidParams
+from mcpd.protocol import jsonrpc, mcp, revisions, sse
+from mcpd.protocol.revisions import Revision
+from mcpd.server import notices
+from mcpd.server.hub import Hub, Listener
+from mcpd.server.notices import Filter
+from mcpd.store import sessions
+from mcpd.store.database import Database
+
+MAX_URIS = 1000
+RETRY_MS = 500
+_LISTS = {"resourcesListChanged": notices.RESOURCES_CHANGED, "promptsListChanged": notices.PROMPTS_CHANGED}
+
+
+class Subscription(Listener):
+    """One ``subscriptions/listen`` request (2026-07-28 basic/patterns/subscriptions): its id marks all it sends."""
+
+    def __init__(self, hub: Hub, request_id: jsonrpc.Id, params: dict[str, Any]) -> None:
+        super().__init__(hub, hub.newest())
+        self._id = request_id
+        self._meta = {revisions.SUBSCRIPTION_ID: request_id}
+        self._honoured, self._filter = _read_filter(params)
+
+    def filter(self) -> Filter:
+        return self._filter
+
+    def encode(self, notification: dict[str, Any]) -> bytes:
+        params = {**notification["params"], "_meta": self._meta}
+        return sse.encode_event(orjson.dumps({**notification, "params": params}))
+
+    def greeting(self) -> bytes:
+        method = "notifications/subscriptions/acknowledged"
+        return self.encode({"jsonrpc": "2.0", "method": method, "params": {"notifications": self._honoured}})
+
+    def farewell(self) -> bytes:
+        result = {"resultType": "complete", "_meta": {**self._meta, revisions.SERVER_INFO: mcp.SERVER_INFO}}
+        return sse.encode_event(jsonrpc.encode_result(self._id, result))
+
+
+class SessionStream(Listener):
+    """The GET stream of a session (2025-11-25 basic/transports): resumable, since an event's number is its id."""
+
+    def __init__(self, streams: Streams, nonce: str, seq: int, revision: Revision) -> None:
+        super().__init__(streams.hub, seq)
+        self._streams = streams
+        self._nonce = nonce
+        self._revision = revision
+        self.uris: frozenset[str] = frozenset()
+
+    def filter(self) -> Filter:
+        return Filter(frozenset(_LISTS.values()), self.uris)
+
+    def encode(self, notification: dict[str, Any]) -> bytes:
+        return sse.encode_event(orjson.dumps(notification), str(self.seq))
+
+    def greeting(self) -> bytes:
+        # 2025-11-25: "SHOULD immediately send an SSE event consisting of an event ID and an empty data field".
+        return sse.encode_event(b"", str(self.seq)) if self._revision.priming else sse.KEEP_ALIVE
+
+    def farewell(self) -> bytes:
+        return sse.encode_retry(RETRY_MS)
+
+    def closed(self) -> None:
+        super().closed()
+        self._streams.left(self._nonce, self)
+
+
+class Streams:
+    """The streams of sessions, one each: "MUST NOT broadcast the same message across multiple streams"."""
+
+    def __init__(self, hub: Hub, db: Database) -> None:
+        self.hub = hub
+        self._db = db
+        self._by_session: dict[str, SessionStream] = {}
+
+    def open(self, nonce: str, last_event_id: str | None, revision: Revision) -> SessionStream:
+        """Return a new stream for the session *nonce*, from behind *last_event_id* on; an older one ends."""
+        newest = self.hub.newest()
+        known = last_event_id is not None and last_event_id.isdecimal() and len(last_event_id) < 19
+        stream = SessionStream(self, nonce, min(int(last_event_id or 0), newest) if known else newest, revision)
+        older = self._by_session.pop(nonce, None)
+        if older is not None:
+            older.end()
+        self._by_session[nonce] = stream
+        self.refresh(nonce)
+        return stream
+
+    def refresh(self, nonce: str) -> None:
+        """Have the stream of the session *nonce*, if there is one, know its subscriptions."""
+        stream = self._by_session.get(nonce)
+        if stream is not None:
+            stream.uris = frozenset(sessions.subscriptions(self._db, nonce))
+
+    def left(self, nonce: str, stream: SessionStream) -> None:
+        """Forget *stream*, whose client is gone."""
+        if self._by_session.get(nonce) is stream:
+            del self._by_session[nonce]
+
+
+def _read_filter(params: dict[str, Any]) -> tuple[dict[str, object], Filter]:
+    """Return what of the asked-for *params* is honoured, and the filter for it; raises ``InvalidParams``."""
+    asked = params.get("notifications")
+    if not isinstance(asked, dict):
+        raise InvalidParams('params "notifications": expected an object that says what to listen for')
+    honoured: dict[str, object] = {kind: True for kind in _LISTS if asked.get(kind) is True}
+    uris = asked.get("resourceSubscriptions", [])
+    if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris) or len(uris) > MAX_URIS:
+        raise InvalidParams(f'params "resourceSubscriptions": expected an array of at most {MAX_URIS} resource URIs')
+    if uris:
+        honoured["resourceSubscriptions"] = uris
+    return honoured, Filter(frozenset(_LISTS[kind] for kind in honoured if kind in _LISTS), frozenset(uris))

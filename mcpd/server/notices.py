@@ -1,0 +1,66 @@
+"""What an event of the store means to a client that listens: which notification, about which resource.
+
+Pure, and from rows alone: a notification can be made again from its event, so a stream that breaks is resumed by number
+and nothing undelivered has to be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from mcpd.store.database import Row
+
+RESOURCES_CHANGED = "notifications/resources/list_changed"
+PROMPTS_CHANGED = "notifications/prompts/list_changed"
+UPDATED = "notifications/resources/updated"
+
+_ABOUT_AGENT = ("agent://{}", "config://agents/{}")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What one listener wants: ``lists`` by notification method, updates of the resources in ``uris``."""
+
+    lists: frozenset[str]
+    uris: frozenset[str]
+
+
+def read(row: Row, wanted: Filter) -> Iterator[dict[str, Any]]:
+    """Yield the notifications (method and params) that the event *row* of ``events.since`` makes for *wanted*."""
+    _, _, topic, agent, data = row
+    for method in _lists_changed(topic, data):
+        if method in wanted.lists:
+            yield {"method": method, "params": {}}
+    if wanted.uris:
+        for uri in wanted.uris.intersection(_updated(topic, agent, data)):
+            yield {"method": UPDATED, "params": {"uri": uri}}
+
+
+def _lists_changed(topic: str, data: str) -> Iterator[str]:
+    if topic.startswith("prompt."):
+        yield PROMPTS_CHANGED
+    new_agent = topic == "agent.heartbeat" and _field(data, "new")
+    new_component = topic == "component.registered" and _field(data, "version") == 1
+    if new_agent or new_component:
+        yield RESOURCES_CHANGED
+
+
+def _updated(topic: str, agent: str | None, data: str) -> set[str]:
+    # A heartbeat of a known agent changes nothing but a time; to tell everybody of each would drown the rest.
+    if topic == "agent.heartbeat" and not _field(data, "new"):
+        return set()
+    uris = {form.format(agent) for form in _ABOUT_AGENT} if agent is not None else set()
+    if topic in ("activity.logged", "collaboration.requested"):
+        uris.add("activity://recent")
+    if topic == "component.registered":
+        uris.add(f"component://{_field(data, 'component')}")
+    return uris
+
+
+def _field(data: str, name: str) -> object:
+    decoded: Mapping[str, object] = orjson.loads(data)
+    return decoded.get(name)

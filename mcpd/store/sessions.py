@@ -1,0 +1,37 @@
+"""What is kept of sessions: those that were ended, and subscriptions. All else lives in the signed id."""
+
+from __future__ import annotations
+
+from mcpd.store.database import Database
+
+
+def end(db: Database, nonce: str, now_us: int) -> None:
+    """Remember that the session *nonce* was ended."""
+    db.execute("INSERT OR IGNORE INTO ended_sessions VALUES (?, ?)", (nonce, now_us))
+    db.execute("DELETE FROM session_subscriptions WHERE nonce = ?", (nonce,))
+
+
+def ended(db: Database) -> set[str]:
+    """Return the nonces of all ended sessions."""
+    return {str(row[0]) for row in db.rows("SELECT nonce FROM ended_sessions")}
+
+
+def forget_before(db: Database, before_us: int) -> None:
+    """Forget what was kept of sessions before *before_us*, whose ids have expired by now."""
+    db.execute("DELETE FROM ended_sessions WHERE ended_us < ?", (before_us,))
+    db.execute("DELETE FROM session_subscriptions WHERE since_us < ?", (before_us,))
+
+
+def subscribe(db: Database, nonce: str, uri: str, now_us: int) -> None:
+    """Tell the session *nonce* of updates of the resource *uri* from now on."""
+    db.execute("INSERT OR IGNORE INTO session_subscriptions VALUES (?, ?, ?)", (nonce, uri, now_us))
+
+
+def unsubscribe(db: Database, nonce: str, uri: str) -> None:
+    """Tell the session *nonce* no more of *uri*."""
+    db.execute("DELETE FROM session_subscriptions WHERE nonce = ? AND uri = ?", (nonce, uri))
+
+
+def subscriptions(db: Database, nonce: str) -> set[str]:
+    """Return the resources of whose updates the session *nonce* is told."""
+    return {str(row[0]) for row in db.rows("SELECT uri FROM session_subscriptions WHERE nonce = ?", (nonce,))}
