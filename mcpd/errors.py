@@ -2,8 +2,8 @@
 
 An ``Error`` is raised where the fault is known and translated once, at the edge: a daemon answers it as a JSON-RPC
 error object or an HTTP status, a command prints its message and exits with its exit status. Codes follow JSON-RPC 2.0
-section 5.1 and the allocation of MCP 2026-07-28 (-32020 to -32022); -32001 and -32004 belong to the older dialect of
-``POST /jsonrpc`` and never leave through ``/mcp``.
+section 5.1 and the allocation of MCP 2026-07-28 (-32020 to -32022); ``DIALECT_CODES`` belong to the older
+dialect of ``POST /jsonrpc`` and never leave through ``/mcp``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ EX_SOFTWARE = 70
 EX_TEMPFAIL = 75
 EX_NOPERM = 77
 EX_CONFIG = 78
+
+DIALECT_CODES = frozenset({-32001, -32003, -32004})
+"""What only the older dialect knows (unauthorized, consent required, access denied)."""
 
 
 class Error(Exception):
@@ -54,6 +57,18 @@ class InvalidParams(Error):
     """The parameters do not fit the method. A handler's answer, so HTTP 200 unless the raiser says otherwise."""
 
     code, http_status, exit_status = -32602, 200, EX_USAGE
+
+
+class ResourceNotFound(InvalidParams):
+    """There is no such resource; ``data`` has the URI. The code is the revision's (``Revision.resource_not_found``)."""
+
+
+class ResourceDenied(InvalidParams):
+    """The resource may be there, but is not served; ``data`` has the URI and the reason."""
+
+
+class PromptNotFound(InvalidParams):
+    """There is no such prompt."""
 
 
 class HeaderMismatch(Error):

@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mcpd.store.database import Database, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """All that is known of an agent; ``capabilities`` and ``metadata`` are JSON text, times µs since the epoch."""
+
+    name: str
+    status: str
+    current_task: str | None
+    capabilities: str | None
+    metadata: str | None
+    created_us: int
+    last_seen_us: int
+
+
+def find(db: Database, name: str) -> Agent | None:
+    """Return the agent *name*, None if it was never heard of."""
+    row = db.one(
+        "SELECT name, status, current_task, capabilities, metadata, created_us, last_seen_us FROM agents"
+        " WHERE name = ?",
+        (name,),
+    )
+    return None if row is None else Agent(*row)
 
 
 def touch(db: Database, name: str, now_us: int) -> bool:

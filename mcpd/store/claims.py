@@ -70,6 +70,16 @@ def live(db: Database, now_us: int, limit: int) -> list[Claim]:
     return [Claim(*row) for row in rows]
 
 
+def live_of_agent(db: Database, agent: str, now_us: int, limit: int) -> list[Claim]:
+    """Return the claims of *agent* that stand at *now_us*, oldest first."""
+    rows = db.rows(
+        "SELECT agent, mode, kind, target, reason, component, since_us FROM claims"
+        " WHERE agent = ? AND (until_us IS NULL OR until_us > ?) ORDER BY since_us, id LIMIT ?",
+        (agent, now_us, limit),
+    )
+    return [Claim(*row) for row in rows]
+
+
 def paths_of_component(db: Database, component: str) -> list[str]:
     """Return the paths that *component* was registered with."""
     rows = db.rows("SELECT target FROM claims WHERE mode = 'own' AND kind = 'path' AND component = ?", (component,))

@@ -9,18 +9,23 @@ from mcpd.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One registered component; times in µs since the epoch."""
+    """One registered component; times in µs since the epoch, ``metadata`` JSON text."""
 
     name: str
     owner: str
     status: str
     version: int
     updated_us: int
+    created_us: int
+    metadata: str | None
 
 
 def find(db: Database, name: str) -> Component | None:
     """Return the component *name*, None if it is not registered."""
-    row = db.one("SELECT name, owner, status, version, updated_us FROM components WHERE name = ?", (name,))
+    row = db.one(
+        "SELECT name, owner, status, version, updated_us, created_us, metadata FROM components WHERE name = ?",
+        (name,),
+    )
     return None if row is None else Component(*row)
 
 

@@ -68,3 +68,9 @@ def check(db: Database) -> None:
     current, newest = version(db), migrations()[-1].version
     if current != newest:
         raise ConfigError(f"the database has schema {current}, this mcpd needs {newest}; run mcpd-migrate")
+
+
+def statements(db: Database) -> list[tuple[str, str, str]]:
+    """Return (kind, name, SQL) of every table, index, view and trigger, as SQLite keeps them."""
+    rows = db.rows("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
+    return [(kind, name, sql) for kind, name, sql in rows if not name.startswith("sqlite_")]

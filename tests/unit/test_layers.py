@@ -19,8 +19,10 @@ BELOW = {
     "store": BASE,
     "access": BASE | {"protocol", "store"},
     "tools": BASE | {"protocol", "store", "access"},
-    "server": BASE | {"protocol", "store", "access", "tools"},
-    "daemons": BASE | {"protocol", "store", "access", "tools", "server"},
+    "resources": BASE | {"protocol", "store"},
+    "prompts": BASE | {"store"},
+    "server": BASE | {"protocol", "store", "access", "tools", "resources", "prompts"},
+    "daemons": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "server"},
     "ctl": BASE | {"protocol", "store", "access", "tools"},
 }
 IMPURE = {"socket", "asyncio", "os", "time", "random", "apsw", "threading", "subprocess", "uvloop", "systemd"}
