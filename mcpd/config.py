@@ -85,6 +85,12 @@ class Coordination:
 
 
 @dataclass(frozen=True, slots=True)
+class Resources:
+    roots: tuple[str, ...] = _key([], "Project directories whose files clients may read; README.md is the first one's.")
+    max_file_bytes: Bytes = _key(1048576, "Size of a file; a larger one is not served.")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings, section by section; what a daemon runs with."""
 
@@ -93,6 +99,7 @@ class Config:
     access: Access = field(default_factory=Access)
     log: Log = field(default_factory=Log)
     coordination: Coordination = field(default_factory=Coordination)
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True, slots=True)

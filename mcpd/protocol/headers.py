@@ -18,7 +18,7 @@ NAME = b"mcp-name"
 SESSION = b"mcp-session-id"
 LAST_EVENT = b"last-event-id"
 
-NAME_PARAM = {"tools/call": "name"}
+NAME_PARAM = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """Which parameter ``Mcp-Name`` repeats, by method."""
 
 _PREFIX, _SUFFIX = "=?base64?", "?="

@@ -26,7 +26,6 @@ INSTRUCTIONS = (
     "failed; keep your state current with update_status or heartbeat. Every tool takes dry_run."
 )
 _RESULT_META = orjson.Fragment(orjson.dumps({revisions.SERVER_INFO: SERVER_INFO}))
-CAPABILITIES: dict[str, object] = {"tools": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +108,21 @@ def complete(revision: Revision, result: dict[str, Any], cache: CacheHint | None
     return result
 
 
+def capabilities(revision: Revision) -> dict[str, object]:
+    """Return what this server offers, in the terms of *revision*."""
+    offered: dict[str, object] = {"tools": {}, "resources": {}, "prompts": {}}
+    if revision.completions:
+        offered["completions"] = {}
+    return offered
+
+
+def shape_item(revision: Revision, listing: dict[str, Any]) -> dict[str, Any]:
+    """Return the *listing* of a resource, template or prompt with what *revision* knows of."""
+    if not revision.structure:
+        listing.pop("title", None)
+    return listing
+
+
 def shape_tool(revision: Revision, listing: dict[str, Any]) -> dict[str, Any]:
     """Return a tool's *listing* with what *revision* knows of; older clients may have strict models."""
     unknown = set()
@@ -123,7 +137,7 @@ def discover() -> dict[str, Any]:
     """Return the result of ``server/discover`` (2026-07-28 server/discover)."""
     return {
         "supportedVersions": list(revisions.SUPPORTED),
-        "capabilities": CAPABILITIES,
+        "capabilities": capabilities(revisions.MODERN),
         "instructions": INSTRUCTIONS,
     }
 
@@ -135,7 +149,7 @@ def initialize(params: dict[str, Any]) -> tuple[Revision, dict[str, Any]]:
     revision = revisions.negotiate(params["protocolVersion"])
     return revision, {
         "protocolVersion": revision.version,
-        "capabilities": CAPABILITIES,
+        "capabilities": capabilities(revision),
         "serverInfo": SERVER_INFO,
         "instructions": INSTRUCTIONS,
     }

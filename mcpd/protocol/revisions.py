@@ -24,7 +24,11 @@ class Revision:
     ``batches``: several messages may come in one array (2025-03-26 basic, "MUST support receiving JSON-RPC batches";
     removed in 2025-06-18).
     ``annotations``: tools carry hints on what they do (from 2025-03-26, server/tools).
-    ``structure``: tools carry titles and output schemas, results structured content (from 2025-06-18, server/tools).
+    ``structure``: tools carry titles and output schemas, results structured content (from 2025-06-18, server/tools);
+    resources and prompts carry titles too (server/resources, server/prompts).
+    ``completions``: the capability by that name (from 2025-03-26, server/utilities/completion).
+    ``resource_not_found``: the error code for it (to 2025-11-25 server/resources, error handling: -32002; 2026-07-28:
+    -32602).
     ``priming``: a stream begins with an event without data, from which a client may resume (2025-11-25
     basic/transports).
     ``result_type``: every result carries ``resultType`` and the server's info in ``_meta`` (2026-07-28 basic/index).
@@ -37,13 +41,22 @@ class Revision:
     batches: bool = False
     annotations: bool = True
     structure: bool = True
+    completions: bool = True
+    resource_not_found: int = -32002
     priming: bool = False
     result_type: bool = False
     cache_hints: bool = False
     error_status: bool = False
 
 
-MODERN = Revision("2026-07-28", handshake=False, result_type=True, cache_hints=True, error_status=True)
+MODERN = Revision(
+    "2026-07-28",
+    handshake=False,
+    resource_not_found=-32602,
+    result_type=True,
+    cache_hints=True,
+    error_status=True,
+)
 HANDSHAKE = Revision("2025-11-25", priming=True)
 
 REVISIONS = {
@@ -54,7 +67,7 @@ REVISIONS = {
         Revision("2025-06-18"),
         Revision("2025-03-26", batches=True, structure=False),
         # Its own transport is HTTP+SSE, but SDKs of its time speak it over Streamable HTTP too.
-        Revision("2024-11-05", annotations=False, structure=False),
+        Revision("2024-11-05", annotations=False, structure=False, completions=False),
     )
 }
 SUPPORTED = tuple(REVISIONS)

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import msgspec
 
@@ -21,7 +22,9 @@ from mcpd.config import Config
 from mcpd.errors import AccessDenied, Error, InvalidRequest, StoreUnavailable
 from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.sessions import SessionSigner
-from mcpd.server import dialect_endpoint, mcp_endpoint, rest
+from mcpd.resources.files import Files
+from mcpd.resources.registry import Resources
+from mcpd.server import dialect_endpoint, mcp_endpoint, openapi, prompts_endpoint, rest
 from mcpd.server.dialect_endpoint import DialectEndpoint
 from mcpd.server.hub import Hub
 from mcpd.server.listen import Streams
@@ -63,7 +66,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _CORS = (
-    b"Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS\r\n"
+    b"Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS\r\n"
     b"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, MCP-Protocol-Version, Mcp-Method, Mcp-Name,"
     b" Mcp-Session-Id, Last-Event-ID, X-Request-ID\r\n"
     b"Access-Control-Max-Age: 3600\r\n"
@@ -81,12 +84,23 @@ class Core:
         sessions = Sessions(signer, db)
         self._hub = Hub(db)
         mcp = McpEndpoint(sessions, Streams(self._hub, db))
+        self._resources = Resources(
+            Files(config.resources.roots, config.resources.max_file_bytes),
+            lambda: openapi.document({path: route.handlers for path, route in self._routes.items()}),
+        )
         status = rest.Status(int(config.coordination.active_window_s * 1e6))
         self._routes = {
             "/mcp": Route({"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse),
             "/jsonrpc": Route({"POST": DialectEndpoint(sessions).post}, dialect_endpoint.refuse),
             "/api/mcp/status": Route({"GET": status.get}, rest.refuse),
             "/api/mcp/health": Route({"GET": rest.health}, rest.refuse, open=True),
+            "/api/mcp/capabilities": Route({"GET": rest.capabilities}, rest.refuse),
+            "/api/mcp/resources": Route({"GET": rest.resources}, rest.refuse),
+            "/api/mcp/prompts": Route({"GET": rest.prompts}, rest.refuse),
+            "/api/mcp/prompts/{name}": Route(
+                {"GET": prompts_endpoint.get, "PUT": prompts_endpoint.put, "DELETE": prompts_endpoint.delete},
+                rest.refuse,
+            ),
         }
 
     def answer_turn(self, exchanges: Sequence[Exchange], now_us: int) -> list[Answer]:
@@ -112,19 +126,29 @@ class Core:
         http = exchange.http
         asked_id = http.headers.get(b"x-request-id")
         request_id = asked_id.decode() if asked_id and _REQUEST_ID.fullmatch(asked_id) else next(self._ids)
-        work = Work(turn, self._db, exchange.caller.name, now_us, request_id, self._claim_ttl_us)
+        route, target = self._find(http.path)
+        work = Work(
+            turn, self._db, exchange.caller.name, now_us, request_id, self._claim_ttl_us, self._resources, target
+        )
         fault = None
         response: Reply
         try:
-            response = self._route(http, exchange.caller, work)
+            response = self._route(http, route, exchange.caller, work)
         except Exception as exc:  # noqa: BLE001 - a fault of ours must not take the daemon or the other requests along
             fault = exc
             response = self._refusal(http)(work, Error("internal error; the journal has the details"))
         response = self._with_headers(http, response, request_id)
         return Answer(response, work, (time.perf_counter_ns() - started_ns) // 1000, fault)
 
-    def _route(self, http: HttpRequest, caller: Caller, work: Work) -> Reply:
-        route = self._routes.get(http.path)
+    def _find(self, path: str) -> tuple[Route | None, str]:
+        """Return the route of *path*, and what its last segment says where the route has ``{name}`` there."""
+        route = self._routes.get(path)
+        if route is not None and "{" not in path:
+            return route, ""
+        folder, _, last = path.rpartition("/")
+        return self._routes.get(f"{folder}/{{name}}"), unquote(last)
+
+    def _route(self, http: HttpRequest, route: Route | None, caller: Caller, work: Work) -> Reply:
         try:
             self._guard.check(http.headers.get(b"host"), http.headers.get(b"origin"))
             if http.method == "OPTIONS":
@@ -147,7 +171,7 @@ class Core:
         return HttpResponse(405, refused.body, f"Allow: {methods}\r\n".encode())
 
     def _refusal(self, http: HttpRequest) -> Refusal:
-        route = self._routes.get(http.path)
+        route, _ = self._find(http.path)
         return rest.refuse if route is None else route.refuse
 
     def _take_back(self, exchange: Exchange, answer: Answer, error: StoreUnavailable) -> Answer:

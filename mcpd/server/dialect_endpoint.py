@@ -16,7 +16,7 @@ from mcpd.errors import Error, MethodNotFound
 from mcpd.protocol import headers, jsonrpc, mcp, revisions
 from mcpd.protocol.http import HttpRequest, HttpResponse
 from mcpd.protocol.jsonrpc import Request
-from mcpd.server import methods
+from mcpd.server import catalogue, methods
 from mcpd.server.sessions import Sessions
 from mcpd.server.work import Work, call_tool, fragment
 from mcpd.tools.registry import TOOLS
@@ -26,7 +26,7 @@ DIALECT_VERSION = "2025-06-18"
 
 CAPABILITIES: dict[str, object] = {
     "protocol_version": DIALECT_VERSION,
-    "supports": ["tools"],
+    "supports": ["tools", "resources", "prompts"],
     "features": {"idempotency": False, "dry_run": True, "streaming": False, "batch": False},
 }
 
@@ -44,6 +44,10 @@ class DialectEndpoint:
             "initialize": self._initialize,
             "tools/list": lambda _work, _params: _TOOLS,
             "tools/call": lambda work, params: orjson.Fragment(call_tool(work, params)),
+            "resources/list": lambda work, _params: catalogue.resources(work),
+            "resources/read": catalogue.read_resource,
+            "prompts/list": lambda work, _params: catalogue.prompts(work),
+            "prompts/execute": catalogue.execute_prompt,
             "capabilities": lambda _work, _params: CAPABILITIES,
             "ping": lambda _work, _params: {},
         }
@@ -89,8 +93,7 @@ class DialectEndpoint:
             "server_name": "MCP Multi-Agent System",
             "capabilities": CAPABILITIES,
             "tools_count": len(TOOLS),
-            "resources_count": 0,
-            "prompts_count": 0,
+            **catalogue.counts(work),
             "session_id": session_id,
             "sessionId": session_id,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mcpd.errors import Error, InvalidRequest
+from mcpd.errors import DIALECT_CODES, Error, InvalidRequest
 from mcpd.protocol import headers, jsonrpc, mcp
 from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.jsonrpc import Request
@@ -139,5 +139,5 @@ def refuse(work: Work, error: Error, *, handshake: bool = False) -> HttpResponse
     status = error.http_status
     if status == 503 or (handshake and error.code == -32601):
         status = 200
-    shown = InvalidRequest(error.message, error.data) if -32019 <= error.code <= -32000 else error
+    shown = InvalidRequest(error.message, error.data) if error.code in DIALECT_CODES else error
     return HttpResponse(status, jsonrpc.encode_error(work.message_id, shown))

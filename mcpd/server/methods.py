@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from mcpd.errors import InvalidParams, MethodNotFound, StoreUnavailable, ToolFailed
-from mcpd.protocol import mcp, revisions
+from mcpd.errors import MethodNotFound, StoreUnavailable, ToolFailed
+from mcpd.protocol import cursors, mcp, revisions
 from mcpd.protocol.jsonrpc import Request
 from mcpd.protocol.revisions import Revision
+from mcpd.server import primitives
 from mcpd.server.work import ArgumentsRefused, Work, call_tool, fragment
 from mcpd.tools.registry import TOOLS
 
@@ -40,9 +42,8 @@ def _discover(_work: Work, _params: dict[str, Any], revision: Revision) -> objec
 
 
 def _tools_list(_work: Work, params: dict[str, Any], revision: Revision) -> object:
-    if params.get("cursor") is not None:
-        raise InvalidParams('params "cursor": the list has one page; no cursor was ever given out')
-    return _TOOL_LISTS[revision.version]
+    position = cursors.position("tools/list", params)
+    return _tool_page(revision.version, None if position is None else position[-1], cursors.PAGE_SIZE)
 
 
 def _tools_call(work: Work, params: dict[str, Any], revision: Revision) -> object:
@@ -59,13 +60,19 @@ def _tools_call(work: Work, params: dict[str, Any], revision: Revision) -> objec
     return mcp.complete(revision, result)
 
 
-def _tool_list(revision: Revision) -> orjson.Fragment:
-    tools = [mcp.shape_tool(revision, tool.listing) for tool in TOOLS.values()]
-    return fragment(mcp.complete(revision, {"tools": tools}, mcp.LISTS))
+@lru_cache(maxsize=64)
+def _tool_page(version: str, after: str | None, size: int) -> orjson.Fragment:
+    revision, names = revisions.REVISIONS[version], list(TOOLS)
+    if after is not None and after not in TOOLS:
+        raise cursors.unknown("tools/list")
+    start = 0 if after is None else names.index(after) + 1
+    page = names[start : start + size]
+    result: dict[str, Any] = {"tools": [mcp.shape_tool(revision, TOOLS[name].listing) for name in page]}
+    if start + size < len(names):
+        result["nextCursor"] = cursors.encode("tools/list", [page[-1]])
+    return fragment(mcp.complete(revision, result, mcp.LISTS))
 
 
-_TOOL_LISTS = {revision.version: _tool_list(revision) for revision in revisions.REVISIONS.values()}
-
-_BOTH: dict[str, Method] = {"tools/list": _tools_list, "tools/call": _tools_call}
+_BOTH: dict[str, Method] = {"tools/list": _tools_list, "tools/call": _tools_call, **primitives.METHODS}
 _HANDSHAKE: dict[str, Method] = {"ping": _ping, **_BOTH}
 _STATELESS: dict[str, Method] = {"server/discover": _discover, **_BOTH}

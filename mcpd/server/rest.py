@@ -5,9 +5,10 @@ from __future__ import annotations
 import orjson
 
 from mcpd import __version__
-from mcpd.errors import Error, StoreUnavailable
+from mcpd.errors import Error, PromptNotFound, StoreUnavailable
 from mcpd.protocol import revisions
 from mcpd.protocol.http import HttpRequest, HttpResponse
+from mcpd.server import catalogue
 from mcpd.server.dialect_endpoint import CAPABILITIES, DIALECT_VERSION
 from mcpd.server.work import Work
 from mcpd.store import activities, agents, components, decisions
@@ -25,8 +26,29 @@ def health(_http: HttpRequest, work: Work) -> HttpResponse:
     try:
         work.db.probe()
     except StoreUnavailable as error:
-        return _json({"status": "unhealthy", "reason": error.message, "timestamp": rfc3339(work.now_us)}, 503)
-    return _json({"status": "healthy", "version": __version__, "timestamp": rfc3339(work.now_us)})
+        return answer({"status": "unhealthy", "reason": error.message, "timestamp": rfc3339(work.now_us)}, 503)
+    return answer({"status": "healthy", "version": __version__, "timestamp": rfc3339(work.now_us)})
+
+
+def capabilities(_http: HttpRequest, _work: Work) -> HttpResponse:
+    """Return what the server can do, as the older dialect says it."""
+    return answer(CAPABILITIES)
+
+
+def resources(_http: HttpRequest, work: Work) -> HttpResponse:
+    """Return the resources."""
+    try:
+        return answer({"resources": catalogue.resources(work)})
+    except StoreUnavailable as error:
+        return refuse(work, error)
+
+
+def prompts(_http: HttpRequest, work: Work) -> HttpResponse:
+    """Return the prompts."""
+    try:
+        return answer({"prompts": catalogue.prompts(work)})
+    except StoreUnavailable as error:
+        return refuse(work, error)
 
 
 class Status:
@@ -39,7 +61,7 @@ class Status:
         """Return the state of the system, in the keys that the old system's clients read."""
         try:
             with store_errors():
-                return _json(self._status(work))
+                return answer(self._status(work))
         except StoreUnavailable as error:
             return refuse(work, error)
 
@@ -55,6 +77,7 @@ class Status:
             for row in activities.recent(db, _RECENT)
         ]
         active = agents.count_seen_since(db, since_us)
+        available = catalogue.counts(work)
         total, registered = activities.count(db), components.count(db)
         return {
             "status": "operational",
@@ -77,6 +100,8 @@ class Status:
                 "active_agents": active,
                 "agents_online": active,
                 "tools_available": len(TOOLS),
+                "resources_available": available["resources_count"],
+                "prompts_available": available["prompts_count"],
             },
             "system_stats": {
                 "total_activities": total,
@@ -90,9 +115,14 @@ class Status:
 
 
 def refuse(work: Work, error: Error) -> HttpResponse:
-    """Return *error* as the REST endpoints tell it."""
+    """Return *error* as the REST endpoints tell it; what MCP answers inside a 200 is a 400 or 404 here."""
     work.error = error
-    return HttpResponse(error.http_status, error_body(error))
+    status = error.http_status
+    if isinstance(error, PromptNotFound):
+        status = 404
+    elif status == 200:
+        status = 400
+    return HttpResponse(status, error_body(error))
 
 
 def error_body(error: Error) -> bytes:
@@ -100,5 +130,6 @@ def error_body(error: Error) -> bytes:
     return orjson.dumps({"error": error.message})
 
 
-def _json(value: object, status: int = 200) -> HttpResponse:
+def answer(value: object, status: int = 200) -> HttpResponse:
+    """Return *value* as the answer."""
     return HttpResponse(status, orjson.dumps(value))

@@ -10,6 +10,7 @@ import orjson
 
 from mcpd.errors import Error, InvalidParams
 from mcpd.protocol.jsonrpc import Id
+from mcpd.resources.registry import Resources
 from mcpd.store import audit
 from mcpd.store.audit import Entry
 from mcpd.store.database import Database
@@ -19,7 +20,10 @@ from mcpd.tools.registry import TOOLS, AnyTool
 
 
 class Work(msgspec.Struct):
-    """A request under way. The second half is filled in as it goes and ends up in the journal."""
+    """A request under way; ``target`` is what ``{name}`` in its route stands for.
+
+    The second half is filled in as it goes and ends up in the journal.
+    """
 
     turn: Turn
     db: Database
@@ -27,6 +31,8 @@ class Work(msgspec.Struct):
     now_us: int
     request_id: str
     claim_ttl_us: int
+    resources: Resources
+    target: str = ""
     session_id: str | None = None
     message_id: Id = None
     method: str | None = None

@@ -9,19 +9,18 @@ import orjson
 import pytest
 
 from tests.functional.daemon import Daemon
-from tests.functional.mcp import ACCEPT, HANDSHAKE, META, MODERN, call, in_session, initialize, modern
+from tests.functional.mcp import ACCEPT, ALL, HANDSHAKE, META, MODERN, call, in_session, initialize, modern
 
 EIGHT = [
     "log_activity", "check_conflicts", "register_component", "update_status", "heartbeat", "request_collaboration",
     "propose_decision", "find_component_owner",
 ]  # fmt: skip
-ALL = [MODERN, HANDSHAKE, "2025-06-18", "2025-03-26", "2024-11-05"]
 
 
 def test_discover_names_the_versions_and_the_server(shared_rpc: Daemon) -> None:
     result = modern(shared_rpc, "server/discover").json["result"]
     assert result["supportedVersions"] == ALL
-    assert result["capabilities"] == {"tools": {}}
+    assert result["capabilities"] == {"tools": {}, "resources": {}, "prompts": {}, "completions": {}}
     assert result["resultType"] == "complete"
     assert (result["ttlMs"] >= 0, result["cacheScope"]) == (True, "private")
     assert result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "mcpd"

@@ -169,7 +169,9 @@ def test_every_unit_is_in_the_overview() -> None:
 def test_every_endpoint_is_in_the_overview(db: Database) -> None:
     routes = Core(db, Config(), SessionSigner(bytes(KEY_BYTES)))._routes
     served = {f"{method} {path}" for path, route in routes.items() for method in route.handlers}
-    listed = re.findall(r"^\.It Li ((?:GET|POST|DELETE) /\S+)", section("mcpd.7", "DESCRIPTION"), flags=re.MULTILINE)
+    listed = re.findall(
+        r"^\.It Li ((?:GET|POST|PUT|DELETE) /\S+)", section("mcpd.7", "DESCRIPTION"), flags=re.MULTILINE
+    )
     assert set(listed) == served
 
 

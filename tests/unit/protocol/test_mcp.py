@@ -181,3 +181,14 @@ def test_the_memory_of_seen_sessions_is_bounded(monkeypatch: pytest.MonkeyPatch)
     for number in range(5):
         signer.read(signer.issue("v", "alice", number), "alice")
     assert len(signer._known) <= 2
+
+
+def test_each_revision_is_offered_what_it_knows() -> None:
+    for revision in revisions.REVISIONS.values():
+        old = revision.version == "2024-11-05"
+        offered = mcp.capabilities(revision)
+        assert offered.keys() == {"tools", "resources", "prompts"} | (set() if old else {"completions"})
+        shaped = mcp.shape_item(revision, {"name": "n", "title": "t"})
+        assert ("title" in shaped) is revision.structure
+        assert revision.resource_not_found == (-32602 if revision is MODERN else -32002)
+    assert mcp.discover()["capabilities"] == mcp.capabilities(MODERN)

@@ -1,0 +1,138 @@
+"""Agents, components and activities as resources: what the tools have written, read afresh every time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from mcpd.resources.base import JSON, Content, Reading, Resource, Template, json_content
+from mcpd.resources.files import not_found
+from mcpd.store import activities, agents, claims, components, names
+from mcpd.store.agents import Agent
+from mcpd.store.claims import Claim
+from mcpd.times import rfc3339
+
+MAX_CLAIMS = 500
+RECENT = 50
+
+
+def _agent(reading: Reading, uri: str, value: str) -> Content:
+    agent = _find(reading, uri, value)
+    held = claims.live_of_agent(reading.db, agent.name, reading.now_us, MAX_CLAIMS)
+    return json_content(
+        {
+            "agent": agent.name,
+            "status": agent.status,
+            "current_task": agent.current_task,
+            "last_seen": rfc3339(agent.last_seen_us),
+            "claims": [_claim(claim) for claim in held],
+        }
+    )
+
+
+def _config(reading: Reading, uri: str, value: str) -> Content:
+    agent = _find(reading, uri, value)
+    return json_content(
+        {
+            "name": agent.name,
+            "status": agent.status,
+            "capabilities": _json(agent.capabilities),
+            "metadata": _json(agent.metadata),
+            "registered": rfc3339(agent.created_us),
+            "last_seen": rfc3339(agent.last_seen_us),
+        }
+    )
+
+
+def _component(reading: Reading, uri: str, value: str) -> Content:
+    component = components.find(reading.db, value)
+    if component is None:
+        raise not_found(uri)
+    return json_content(
+        {
+            "component": component.name,
+            "owner": component.owner,
+            "status": component.status,
+            "version": component.version,
+            "paths": claims.paths_of_component(reading.db, component.name),
+            "metadata": _json(component.metadata),
+            "created": rfc3339(component.created_us),
+            "updated": rfc3339(component.updated_us),
+        }
+    )
+
+
+def _activities(reading: Reading) -> Content:
+    keys = ("id", "agent", "timestamp", "activity", "category", "status")
+    rows = activities.recent(reading.db, RECENT)
+    return json_content(
+        {
+            "activities": [dict(zip(keys, row, strict=True)) | {"timestamp": rfc3339(row[2])} for row in rows],
+            "total": activities.count(reading.db),
+        }
+    )
+
+
+def _find(reading: Reading, uri: str, name: str) -> Agent:
+    agent = agents.find(reading.db, name)
+    if agent is None:
+        raise not_found(uri)
+    return agent
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    shown = {"mode": claim.mode, claim.kind: claim.target, "reason": claim.reason, "since": rfc3339(claim.since_us)}
+    if claim.kind == "path" and claim.component is not None:
+        shown["component"] = claim.component
+    return shown
+
+
+def _json(text: str | None) -> Any:
+    return None if text is None else orjson.loads(text)
+
+
+ACTIVITIES = Resource(
+    uri="activity://recent",
+    name="Recent activities",
+    title="Recent activities",
+    description=f"The last {RECENT} activities that agents logged, newest first.",
+    mime_type=JSON,
+    read=_activities,
+)
+
+AGENT = Template(
+    prefix="agent://",
+    variable="name",
+    name="Agent",
+    title="Agent",
+    description="An agent's status, current task, when it was last heard of, and the claims it holds.",
+    mime_type=JSON,
+    read=_agent,
+    names=lambda db, after, limit: names.after(db, "agents", after, limit),
+    complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit),
+)
+
+COMPONENT = Template(
+    prefix="component://",
+    variable="name",
+    name="Component",
+    title="Component",
+    description="A component's owner, status, version, paths and metadata.",
+    mime_type=JSON,
+    read=_component,
+    names=lambda db, after, limit: names.after(db, "components", after, limit),
+    complete=lambda db, prefix, limit: names.beginning(db, "components", prefix, limit),
+)
+
+CONFIG = Template(
+    prefix="config://agents/",
+    variable="name",
+    name="Agent configuration",
+    title="Agent configuration",
+    description="What is known of a registered agent: its capabilities, metadata and times.",
+    mime_type=JSON,
+    read=_config,
+    names=lambda db, after, limit: names.after(db, "agents", after, limit),
+    complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit),
+)

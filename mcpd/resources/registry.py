@@ -1,0 +1,101 @@
+"""All resources and templates, in the order in which clients see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mcpd.protocol.cursors import Position
+from mcpd.resources import coordination, project
+from mcpd.resources.base import Content, Reading, Resource, Template, variable
+from mcpd.resources.files import SCHEME, Files, not_found
+from mcpd.store import names
+from mcpd.store.database import Database
+
+Listing = dict[str, Any]
+
+
+class Resources:
+    """What can be read: files of the project, *document* (the API's description), the database's schema and content."""
+
+    def __init__(self, files: Files, document: Callable[[], dict[str, Any]]) -> None:
+        self._files = files
+        self._readme = project.readme(files)
+        self._fixed = (project.SCHEMA, project.api(document), coordination.ACTIVITIES)
+        self.templates: Sequence[Template] = (
+            coordination.AGENT,
+            coordination.COMPONENT,
+            coordination.CONFIG,
+            project.file_template(files),
+        )
+
+    def read(self, reading: Reading, uri: str) -> Content:
+        """Return what *uri* holds; raises ``ResourceNotFound``, ``ResourceDenied``."""
+        for resource in (self._readme, *self._fixed):
+            if resource.uri == uri:
+                return resource.read(reading)
+        template = self._template_of(uri)
+        # Files decode their own URI: what is a path has more ways to be wrong.
+        value = uri if template.prefix == SCHEME else variable(uri, template.prefix)
+        return template.read(reading, uri, value)
+
+    def page(self, db: Database, position: Position | None, limit: int) -> tuple[list[Listing], Position | None]:
+        """Return *limit* listings behind *position*, and the position to go on from, None at the end.
+
+        A position is the kind of the last one, '' for the fixed ones or a template's prefix, and its name in that kind.
+        Raises ``ValueError`` for a position that is none.
+        """
+        kind, name = position or ["", ""]
+        listed = [template for template in self.templates if template.names is not None]
+        order = ["", *(template.prefix for template in listed)]
+        found: list[tuple[str, str, Listing]] = []
+        for prefix in order[order.index(kind) :]:
+            after = name if prefix == kind else ""
+            found += self._of_kind(db, prefix, after, limit + 1 - len(found))
+        page = found[:limit]
+        return [listing for _, _, listing in page], list(page[-1][:2]) if len(found) > limit else None
+
+    def count(self, db: Database) -> int:
+        """Return how many resources the whole list has."""
+        fixed = len(self._of_kind(db, "", "", 1 + len(self._fixed)))
+        return fixed + 2 * names.count(db, "agents") + names.count(db, "components")
+
+    def listing(self, uri: str, content: Content) -> Listing:
+        """Return the listing of *uri*, which was read, whether it is in the list or not."""
+        for resource in (self._readme, *self._fixed):
+            if resource.uri == uri:
+                return resource.listing()
+        template = self._template_of(uri)
+        name = uri.removeprefix(SCHEME) if template.prefix == SCHEME else variable(uri, template.prefix)
+        return template.member(name) | {"uri": uri, "mimeType": content.mime_type}
+
+    def template(self, uri_template: str) -> Template | None:
+        """Return the template that is written *uri_template*, None if there is none."""
+        return next((template for template in self.templates if template.uri_template == uri_template), None)
+
+    def is_fixed(self, uri: str) -> bool:
+        """Say whether *uri* is a resource without a template."""
+        return any(resource.uri == uri for resource in (self._readme, *self._fixed))
+
+    def paths(self, prefix: str) -> list[str]:
+        """Return the paths of the project that begin with *prefix*."""
+        return self._files.beginning(prefix)
+
+    def _template_of(self, uri: str) -> Template:
+        for template in self.templates:
+            if uri.startswith(template.prefix):
+                return template
+        raise not_found(uri)
+
+    def _of_kind(self, db: Database, prefix: str, after: str, limit: int) -> list[tuple[str, str, Listing]]:
+        if prefix:
+            template = next(template for template in self.templates if template.prefix == prefix)
+            assert template.names is not None
+            return [(prefix, name, template.member(name)) for name in template.names(db, after, limit)]
+        served = self._fixed
+        present: tuple[Resource, ...] = (self._readme, *served) if self._files.exists(self._readme.uri) else served
+        start = 0
+        if after:
+            # The README may have gone since; what stood before the others cannot be what the page ended with then.
+            start = next((n for n, resource in enumerate(present, 1) if resource.uri == after), 0)
+        return [("", resource.uri, resource.listing()) for resource in present[start:][:limit]]

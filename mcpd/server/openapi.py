@@ -1,0 +1,176 @@
+"""The OpenAPI 3.1 document of our HTTP endpoints, made from the routes that are served."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from mcpd import __version__
+from mcpd.prompts.base import Prompt
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_REFUSED: Schema = {"type": "object", "required": ["error"]}  # words here, a JSON-RPC error there
+_OPTIONAL_TEXT: Schema = {"type": ["string", "null"]}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_AGENT = _object(agent=_TEXT, status=_TEXT, current_task=_OPTIONAL_TEXT, last_seen=_TIME)
+_ACTIVITY = _object(id=_COUNT, agent=_TEXT, timestamp=_TIME, activity=_TEXT, category=_TEXT, status=_TEXT)
+_RESOURCE = _object(uri=_TEXT, name=_TEXT, type=_OPTIONAL_TEXT, description=_TEXT)
+_PROMPT_ITEM = _object(
+    name=_TEXT,
+    description=_TEXT,
+    category=_TEXT,
+    arguments=_list(_object(name=_TEXT, type=_TEXT, required={"type": "boolean"})),
+    template=_TEXT,
+)
+_FEATURES = _object(**{key: {"type": "boolean"} for key in ("idempotency", "dry_run", "streaming", "batch")})
+_CAPABILITIES = _object(protocol_version=_TEXT, supports=_list(_TEXT), features=_FEATURES)
+_HEALTHY = _object(status={"const": "healthy"}, version=_TEXT, timestamp=_TIME)
+_UNHEALTHY = _object(status={"const": "unhealthy"}, reason=_TEXT, timestamp=_TIME)
+_MESSAGE = {"type": "object", "properties": {"jsonrpc": {"const": "2.0"}}, "required": ["jsonrpc"]}
+_MESSAGES = {"oneOf": [_MESSAGE, {"type": "array", "items": _MESSAGE}]}
+_STATUS = _object(
+    status=_TEXT,
+    version=_TEXT,
+    protocol=_TEXT,
+    mcp_version=_TEXT,
+    mcp_versions=_list(_TEXT),
+    server_version=_TEXT,
+    server_running={"type": "boolean"},
+    transports=_list(_TEXT),
+    capabilities=_ref("Capabilities"),
+    agents=_list(_ref("Agent")),
+    agent_states=_list(_ref("Agent")),
+    activities=_list(_ref("Activity")),
+    stats={"type": "object", "additionalProperties": _COUNT},
+    system_stats={"type": "object", "additionalProperties": _COUNT},
+    timestamp=_TIME,
+)
+
+_, _PROMPT_SCHEMAS = msgspec.json.schema_components((Prompt,), ref_template="#/components/schemas/{name}")
+_BODY: Schema = {**_PROMPT_SCHEMAS["Prompt"], "title": "PromptBody", "required": ["description", "template"]}
+_SCHEMAS: dict[str, Schema] = {
+    "Agent": _AGENT,
+    "Activity": _ACTIVITY,
+    "Capabilities": _CAPABILITIES,
+    "Status": _STATUS,
+    "Message": _MESSAGE,
+    **_PROMPT_SCHEMAS,
+    "PromptBody": _BODY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one method of one path is for: its ``answers`` by status, in words and with a schema."""
+
+    summary: str
+    answers: Mapping[int, tuple[str, Schema | None]]
+    body: Schema | None = None
+    refusals: Mapping[int, str] = field(default_factory=dict)
+
+
+_FORBIDDEN = {403: "The caller, the Host or the Origin is not admitted."}
+_STORE = {503: "The database cannot be used for now."}
+_MISSING = {404: "There is no such prompt."}
+_WRONG = {400: "The body is no prompt; the message says why."}
+
+OPERATIONS: dict[str, Operation] = {
+    "POST /mcp": Operation(
+        "A message of the Model Context Protocol, any revision",
+        {200: ("The response, or the responses to a batch.", _MESSAGES), 202: ("A notification was taken.", None)},
+        _MESSAGES,
+        {400: "No message of MCP.", 404: "No such session or method.", 406: "Accept.", 415: "Content-Type."},
+    ),
+    "DELETE /mcp": Operation("End a session", {204: ("It has ended.", None)}, refusals={404: "No such session."}),
+    "POST /jsonrpc": Operation(
+        "JSON-RPC as the system before mcpd spoke it",
+        {200: ("The response, errors too.", _ref("Message")), 204: ("A notification was carried out.", None)},
+        _ref("Message"),
+    ),
+    "GET /api/mcp/status": Operation(
+        "Agents, their last activities and counts", {200: ("The state.", _ref("Status"))}, refusals=_STORE
+    ),
+    "GET /api/mcp/health": Operation(
+        "Whether requests can be answered; everybody may ask",
+        {200: ("They can.", _HEALTHY), 503: ("They cannot.", _UNHEALTHY)},
+    ),
+    "GET /api/mcp/capabilities": Operation(
+        "What the server can do, in the older dialect's terms", {200: ("It.", _ref("Capabilities"))}
+    ),
+    "GET /api/mcp/resources": Operation(
+        "The resources", {200: ("They.", _object(resources=_list(_RESOURCE)))}, refusals=_STORE
+    ),
+    "GET /api/mcp/prompts": Operation(
+        "The prompts", {200: ("They.", _object(prompts=_list(_PROMPT_ITEM)))}, refusals=_STORE
+    ),
+    "GET /api/mcp/prompts/{name}": Operation(
+        "One prompt, whole", {200: ("It.", _ref("Prompt"))}, refusals=_MISSING | _STORE
+    ),
+    "PUT /api/mcp/prompts/{name}": Operation(
+        "Make or replace a prompt; the name in the body may be left out",
+        {200: ("Replaced.", _ref("Prompt")), 201: ("Made.", _ref("Prompt"))},
+        _ref("PromptBody"),
+        _WRONG | _STORE,
+    ),
+    "DELETE /api/mcp/prompts/{name}": Operation(
+        "Remove a prompt",
+        {200: ("Removed.", _object(name=_TEXT, removed={"const": True}))},
+        refusals=_MISSING | _STORE,
+    ),
+}
+
+
+def document(routes: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+    """Return the document of *routes*, each path with its methods; one that nobody described is a fault of ours."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "mcpd", "version": __version__},
+        "paths": {
+            path: _parameters(path) | {method.lower(): _operation(OPERATIONS[f"{method} {path}"]) for method in methods}
+            for path, methods in routes.items()
+        },
+        "components": {"schemas": _SCHEMAS},
+    }
+
+
+def _parameters(path: str) -> dict[str, Any]:
+    if "{name}" not in path:
+        return {}
+    return {"parameters": [{"name": "name", "in": "path", "required": True, "schema": _TEXT}]}
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    answers = {str(status): _answer(words, schema) for status, (words, schema) in operation.answers.items()}
+    for status, words in (_FORBIDDEN | dict(operation.refusals)).items():
+        answers[str(status)] = _answer(words, _REFUSED)
+    shown: dict[str, Any] = {"summary": operation.summary, "responses": answers}
+    if operation.body is not None:
+        shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": operation.body}}}
+    return shown
+
+
+def _answer(words: str, schema: Schema | None) -> dict[str, Any]:
+    shown: dict[str, Any] = {"description": words}
+    if schema is not None:
+        shown["content"] = {"application/json": {"schema": schema}}
+    return shown

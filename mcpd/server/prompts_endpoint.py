@@ -1,0 +1,81 @@
+"""``/api/mcp/prompts`` and ``…/NAME``: what ``mcpctl prompt`` uses. Every change is audited, and refused ones too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from mcpd.errors import Error, StoreUnavailable
+from mcpd.prompts import base, library
+from mcpd.prompts.base import Prompt
+from mcpd.protocol import jsonrpc
+from mcpd.protocol.http import HttpRequest, HttpResponse
+from mcpd.server import rest
+from mcpd.server.work import Work
+from mcpd.store import audit
+from mcpd.store.audit import Entry
+from mcpd.store.database import store_errors
+
+
+def get(_http: HttpRequest, work: Work) -> HttpResponse:
+    """Return the prompt with everything that ``put`` takes."""
+    try:
+        with store_errors():
+            return _shown(library.get(work.db, work.target))
+    except Error as error:
+        return rest.refuse(work, error)
+
+
+def put(http: HttpRequest, work: Work) -> HttpResponse:
+    """Make or replace the prompt; 201 when it is new."""
+
+    def change() -> HttpResponse:
+        prompt = base.read(work.target, jsonrpc.decode(http.body))
+        return _shown(prompt, 201 if library.put(work.db, work.now_us, work.caller, prompt) else 200)
+
+    return _change(work, "prompts/set", http.body, change)
+
+
+def delete(_http: HttpRequest, work: Work) -> HttpResponse:
+    """Remove the prompt."""
+
+    def change() -> HttpResponse:
+        library.remove(work.db, work.now_us, work.caller, work.target)
+        return rest.answer({"name": work.target, "removed": True})
+
+    return _change(work, "prompts/remove", b"", change)
+
+
+def _change(work: Work, operation: str, body: bytes, change: Callable[[], HttpResponse]) -> HttpResponse:
+    """Make the *change* together with its audit record; a refused one leaves the record alone."""
+    work.stored = True
+    started_ns = time.perf_counter_ns()
+
+    def entry(outcome: str) -> Entry:
+        duration_us = (time.perf_counter_ns() - started_ns) // 1000
+        asked = body.decode("utf-8", "replace")
+        return Entry(
+            work.now_us, work.caller, operation, work.target, outcome, duration_us, work.request_id, None, asked
+        )
+
+    def make() -> HttpResponse:
+        made = change()
+        audit.add(work.db, entry("ok"))
+        return made
+
+    try:
+        return work.turn.run(make)
+    except StoreUnavailable as error:
+        return rest.refuse(work, error)
+    except Error as error:
+        try:
+            work.turn.run(lambda: audit.add(work.db, entry("refused")))
+        except StoreUnavailable as lost:
+            return rest.refuse(work, lost)
+        return rest.refuse(work, error)
+
+
+def _shown(prompt: Prompt, status: int = 200) -> HttpResponse:
+    return rest.answer(msgspec.to_builtins(prompt), status)
