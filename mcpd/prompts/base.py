@@ -13,14 +13,16 @@ from mcpd.errors import InvalidParams
 from mcpd.prompts import template
 from mcpd.store.prompts import Row
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")]
+# The end, in words that mean the same to Python and to JSON Schema: "$" lets a line end through, "\Z" is Python's.
+_END = r"(?![\s\S])"
+Name = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9_.-]{{1,64}}{_END}")]
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Argument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One argument; its values are completed from ``source``, or from ``suggestions``, which bind nobody."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")]
+    name: Annotated[str, Meta(pattern=rf"^[A-Za-z_][A-Za-z0-9_]{{0,63}}{_END}")]
     description: Annotated[str, Meta(max_length=1024)] = ""
     required: bool = False
     type: Literal["string", "boolean"] = "string"

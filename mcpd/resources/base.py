@@ -43,8 +43,8 @@ class Content:
 
 
 def json_content(value: object, ttl_ms: int = 0) -> Content:
-    """Return *value* as a JSON document that people can read too."""
-    return Content(JSON, orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), ttl_ms)
+    """Return *value* as a JSON document, without blanks, which would only fill an agent's context."""
+    return Content(JSON, orjson.dumps(value).decode(), ttl_ms)
 
 
 @dataclass(frozen=True, slots=True)
