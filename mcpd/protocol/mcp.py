@@ -110,7 +110,11 @@ def complete(revision: Revision, result: dict[str, Any], cache: CacheHint | None
 
 def capabilities(revision: Revision) -> dict[str, object]:
     """Return what this server offers, in the terms of *revision*."""
-    offered: dict[str, object] = {"tools": {}, "resources": {}, "prompts": {}}
+    offered: dict[str, object] = {
+        "tools": {},
+        "resources": {"subscribe": True, "listChanged": True},
+        "prompts": {"listChanged": True},
+    }
     if revision.completions:
         offered["completions"] = {}
     return offered

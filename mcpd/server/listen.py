@@ -6,14 +6,16 @@ from typing import Any
 
 import orjson
 
-from mcpd.errors import InvalidParams
+from mcpd.errors import InvalidParams, ResourceNotFound
 from mcpd.protocol import jsonrpc, mcp, revisions, sse
 from mcpd.protocol.revisions import Revision
+from mcpd.resources.base import Reading
 from mcpd.server import notices
 from mcpd.server.hub import Hub, Listener
 from mcpd.server.notices import Filter
+from mcpd.server.work import Work
 from mcpd.store import sessions
-from mcpd.store.database import Database
+from mcpd.store.database import Database, store_errors
 
 MAX_URIS = 1000
 RETRY_MS = 500
@@ -105,6 +107,37 @@ class Streams:
             del self._by_session[nonce]
 
 
+def subscribe(work: Work, params: dict[str, Any], revision: Revision) -> None:
+    """Tell the session of *work* of updates of a resource (2025-11-25 server/resources, subscriptions)."""
+    uri, nonce = _subscribable(work, params, revision), work.session_id
+    assert nonce is not None
+    work.stored = True
+    work.turn.run(lambda: sessions.subscribe(work.db, nonce, uri, work.now_us))
+
+
+def unsubscribe(work: Work, params: dict[str, Any], revision: Revision) -> None:
+    """Tell the session of *work* no more of updates of a resource."""
+    uri, nonce = _subscribable(work, params, revision), work.session_id
+    assert nonce is not None
+    work.stored = True
+    work.turn.run(lambda: sessions.unsubscribe(work.db, nonce, uri))
+
+
+def _subscribable(work: Work, params: dict[str, Any], revision: Revision) -> str:
+    uri = params.get("uri")
+    if not isinstance(uri, str):
+        raise InvalidParams('params "uri": expected the URI of a resource')
+    if not notices.is_watched(uri):
+        raise InvalidParams(f"changes of {uri[:200]!r} are not watched; read it again instead", {"uri": uri})
+    try:
+        with store_errors():
+            work.resources.read(Reading(work.db, work.now_us), uri)
+    except ResourceNotFound as error:
+        error.code = revision.resource_not_found
+        raise
+    return uri
+
+
 def _read_filter(params: dict[str, Any]) -> tuple[dict[str, object], Filter]:
     """Return what of the asked-for *params* is honoured, and the filter for it; raises ``InvalidParams``."""
     asked = params.get("notifications")
@@ -114,6 +147,7 @@ def _read_filter(params: dict[str, Any]) -> tuple[dict[str, object], Filter]:
     uris = asked.get("resourceSubscriptions", [])
     if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris) or len(uris) > MAX_URIS:
         raise InvalidParams(f'params "resourceSubscriptions": expected an array of at most {MAX_URIS} resource URIs')
-    if uris:
-        honoured["resourceSubscriptions"] = uris
-    return honoured, Filter(frozenset(_LISTS[kind] for kind in honoured if kind in _LISTS), frozenset(uris))
+    watched = [uri for uri in uris if notices.is_watched(uri)]
+    if watched:
+        honoured["resourceSubscriptions"] = watched
+    return honoured, Filter(frozenset(_LISTS[kind] for kind in honoured if kind in _LISTS), frozenset(watched))

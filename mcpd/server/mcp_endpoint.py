@@ -8,11 +8,12 @@ from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.jsonrpc import Request
 from mcpd.protocol.revisions import Revision
 from mcpd.server import methods
-from mcpd.server.listen import Streams, Subscription
+from mcpd.server.listen import Streams, Subscription, subscribe, unsubscribe
 from mcpd.server.sessions import Sessions
 from mcpd.server.work import Work
 
 _ACCEPTED = HttpResponse(202)
+_SUBSCRIBING = {"resources/subscribe": subscribe, "resources/unsubscribe": unsubscribe}
 
 
 class McpEndpoint:
@@ -76,7 +77,17 @@ class McpEndpoint:
         revision = self._revision(http, work)
         if request.is_notification:
             return _ACCEPTED
-        return HttpResponse(200, jsonrpc.encode_result(request.id, methods.answer(work, request, revision)))
+        return HttpResponse(200, jsonrpc.encode_result(request.id, self._result(request, work, revision)))
+
+    def _result(self, request: Request, work: Work, revision: Revision) -> object:
+        """Return the result of *request* in a session."""
+        change = _SUBSCRIBING.get(request.method)
+        if change is None:
+            return methods.answer(work, request, revision)
+        assert work.session_id is not None
+        change(work, request.params, revision)
+        self._streams.refresh(work.session_id)
+        return {}
 
     def _initialize(self, request: Request, work: Work) -> HttpResponse:
         revision, result = mcp.initialize(request.params)
@@ -102,7 +113,7 @@ class McpEndpoint:
                 raise InvalidRequest("initialize cannot be part of a batch (2025-03-26 basic/lifecycle)")
             if request.is_notification:
                 return b""
-            return jsonrpc.encode_result(request.id, methods.answer(work, request, revision))
+            return jsonrpc.encode_result(request.id, self._result(request, work, revision))
         except Error as error:
             return refuse(work, error, handshake=True).body
 
@@ -111,7 +122,7 @@ def _receive(value: object, work: Work) -> Request:
     work.message_id = jsonrpc.readable_id(value)
     request = jsonrpc.receive(value)
     work.method = request.method
-    if request.is_notification and methods.is_request(request.method):
+    if request.is_notification and (methods.is_request(request.method) or request.method in _SUBSCRIBING):
         raise InvalidRequest(f'method {request.method!r} wants an answer; member "id" is missing')
     return request
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -18,7 +19,9 @@ RESOURCES_CHANGED = "notifications/resources/list_changed"
 PROMPTS_CHANGED = "notifications/prompts/list_changed"
 UPDATED = "notifications/resources/updated"
 
-_ABOUT_AGENT = ("agent://{}", "config://agents/{}")
+_ABOUT_AGENT = ("agent://", "config://agents/")
+_WATCHED = (*_ABOUT_AGENT, "component://", "activity://")
+"""Of which resources a change is an event; files, for one, change without telling us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +43,27 @@ def read(row: Row, wanted: Filter) -> Iterator[dict[str, Any]]:
             yield {"method": UPDATED, "params": {"uri": uri}}
 
 
+def is_watched(uri: str) -> bool:
+    """Say whether updates of the resource *uri* can be told at all."""
+    return uri.startswith(_WATCHED)
+
+
 def _lists_changed(topic: str, data: str) -> Iterator[str]:
-    if topic.startswith("prompt."):
+    if topic == "prompts.changed":
         yield PROMPTS_CHANGED
-    new_agent = topic == "agent.heartbeat" and _field(data, "new")
-    new_component = topic == "component.registered" and _field(data, "version") == 1
-    if new_agent or new_component:
+    elif topic == "agent.new" or (topic == "component.registered" and _field(data, "version") == 1):
         yield RESOURCES_CHANGED
 
 
 def _updated(topic: str, agent: str | None, data: str) -> set[str]:
-    # A heartbeat of a known agent changes nothing but a time; to tell everybody of each would drown the rest.
-    if topic == "agent.heartbeat" and not _field(data, "new"):
+    # A heartbeat changes nothing but a time; to tell everybody of each would drown the rest.
+    if topic == "agent.heartbeat":
         return set()
-    uris = {form.format(agent) for form in _ABOUT_AGENT} if agent is not None else set()
+    uris = {scheme + quote(agent, safe="") for scheme in _ABOUT_AGENT} if agent is not None else set()
     if topic in ("activity.logged", "collaboration.requested"):
         uris.add("activity://recent")
     if topic == "component.registered":
-        uris.add(f"component://{_field(data, 'component')}")
+        uris.add("component://" + quote(str(_field(data, "component")), safe=""))
     return uris
 
 

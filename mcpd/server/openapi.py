@@ -47,6 +47,7 @@ _CAPABILITIES = _object(protocol_version=_TEXT, supports=_list(_TEXT), features=
 _HEALTHY = _object(status={"const": "healthy"}, version=_TEXT, timestamp=_TIME)
 _UNHEALTHY = _object(status={"const": "unhealthy"}, reason=_TEXT, timestamp=_TIME)
 _MESSAGE = {"type": "object", "properties": {"jsonrpc": {"const": "2.0"}}, "required": ["jsonrpc"]}
+_EVENTS: Schema = {"type": "string"}
 _MESSAGES = {"oneOf": [_MESSAGE, {"type": "array", "items": _MESSAGE}]}
 _STATUS = _object(
     status=_TEXT,
@@ -101,7 +102,16 @@ OPERATIONS: dict[str, Operation] = {
         _MESSAGES,
         {400: "No message of MCP.", 404: "No such session or method.", 406: "Accept.", 415: "Content-Type."},
     ),
-    "DELETE /mcp": Operation("End a session", {204: ("It has ended.", None)}, refusals={404: "No such session."}),
+    "GET /mcp": Operation(
+        "The stream of a session",
+        {200: ("Server-sent events; the data of each is a notification.", _EVENTS)},
+        refusals={404: "No such session.", 405: "No session is named.", 406: "Accept."},
+    ),
+    "DELETE /mcp": Operation(
+        "End a session",
+        {204: ("It has ended.", None)},
+        refusals={404: "No such session.", 405: "No session is named."},
+    ),
     "POST /jsonrpc": Operation(
         "JSON-RPC as the system before mcpd spoke it",
         {200: ("The response, errors too.", _ref("Message")), 204: ("A notification was carried out.", None)},
@@ -172,5 +182,6 @@ def _operation(operation: Operation) -> dict[str, Any]:
 def _answer(words: str, schema: Schema | None) -> dict[str, Any]:
     shown: dict[str, Any] = {"description": words}
     if schema is not None:
-        shown["content"] = {"application/json": {"schema": schema}}
+        kind = "text/event-stream" if schema is _EVENTS else "application/json"
+        shown["content"] = {kind: {"schema": schema}}
     return shown

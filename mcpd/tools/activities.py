@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from mcpd.store import activities, agents, claims
+from mcpd.store import activities, claims
 from mcpd.store.claims import Claim, Kind
 from mcpd.tools import conflicts, paths
 from mcpd.tools.base import AgentName, Arguments, Call, ComponentName, Paths, Result, Text, Tool
@@ -44,7 +44,7 @@ class Logged(Result):
 
 
 def _log_activity(call: Call, arguments: LogActivity) -> Logged:
-    agents.touch(call.db, arguments.agent, call.now_us)
+    call.heard_of(arguments.agent)
     details = None if arguments.details is UNSET else msgspec.json.encode(arguments.details).decode()
     activity_id = activities.add(
         call.db,

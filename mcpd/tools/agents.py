@@ -27,6 +27,7 @@ class StatusUpdated(Result):
 def _update_status(call: Call, arguments: UpdateStatus) -> StatusUpdated:
     previous = agents.status(call.db, arguments.agent)
     task = None if arguments.current_task is UNSET else arguments.current_task
+    call.heard_of(arguments.agent)
     agents.set_status(call.db, arguments.agent, arguments.status, task, call.now_us)
     if arguments.status == "offline":
         claims.release_work(call.db, arguments.agent)
@@ -44,8 +45,8 @@ class Alive(Result):
 
 
 def _heartbeat(call: Call, arguments: Heartbeat) -> Alive:
-    new = agents.touch(call.db, arguments.agent, call.now_us)
-    call.event("agent.heartbeat", arguments.agent, {"new": new})
+    call.heard_of(arguments.agent)
+    call.event("agent.heartbeat", arguments.agent, {})
     waiting = collaborations.count_waiting(call.db, arguments.agent)
     return Alive(success=True, timestamp=rfc3339(call.now_us), pending_requests=waiting)
 

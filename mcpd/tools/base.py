@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mcpd.errors import InvalidParams
-from mcpd.store import events
+from mcpd.store import agents, events
 from mcpd.store.database import Database
 
 AgentName = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -55,6 +55,13 @@ class Call(msgspec.Struct, frozen=True):
     def event(self, topic: str, agent: str, data: Mapping[str, object]) -> None:
         """Record that something happened, in the transaction that makes it so."""
         events.add(self.db, self.now_us, topic, agent, data)
+
+    def heard_of(self, agent: str) -> bool:
+        """Note that *agent* lives; return whether it was unknown until now, which is an event."""
+        new = agents.touch(self.db, agent, self.now_us)
+        if new:
+            self.event("agent.new", agent, {})
+        return new
 
 
 @dataclass(frozen=True)

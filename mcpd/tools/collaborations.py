@@ -25,7 +25,7 @@ class Requested(Result):
 
 def _request_collaboration(call: Call, arguments: RequestCollaboration) -> Requested:
     asked, wanted = arguments.from_agent, arguments.to_agent
-    agents.touch(call.db, asked, call.now_us)
+    call.heard_of(asked)
     request_id = collaborations.add(call.db, call.now_us, asked, wanted, arguments.task, arguments.priority)
     details: dict[str, object] = {"to_agent": wanted, "task": arguments.task, "priority": arguments.priority}
     text = f"Collaboration requested from {wanted}"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from mcpd.store import agents, claims, components
+from mcpd.store import claims, components
 from mcpd.store.claims import Claim
 from mcpd.times import rfc3339
 from mcpd.tools import paths
@@ -38,7 +38,7 @@ def _register_component(call: Call, arguments: RegisterComponent) -> Registered:
     before = components.find(call.db, arguments.name)
     metadata = None if arguments.metadata is UNSET else msgspec.json.encode(arguments.metadata).decode()
     components.register(call.db, call.now_us, arguments.name, arguments.owner, arguments.status, metadata)
-    agents.touch(call.db, arguments.owner, call.now_us)
+    call.heard_of(arguments.owner)
     _own(call, arguments, None if before is None else before.owner)
     after = components.find(call.db, arguments.name)
     assert after is not None

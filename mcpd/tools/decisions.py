@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from mcpd.store import agents, decisions
+from mcpd.store import decisions
 from mcpd.tools.base import AgentName, Arguments, Call, Result, Text, Tool
 
 
@@ -26,7 +26,7 @@ class Proposed(Result):
 
 
 def _propose_decision(call: Call, arguments: ProposeDecision) -> Proposed:
-    agents.touch(call.db, arguments.proposed_by, call.now_us)
+    call.heard_of(arguments.proposed_by)
     metadata = None if arguments.metadata is UNSET else msgspec.json.encode(arguments.metadata).decode()
     decision_id = decisions.propose(
         call.db, call.now_us, arguments.category, arguments.question, arguments.proposed_by, metadata

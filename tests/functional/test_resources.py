@@ -162,7 +162,11 @@ def test_each_revision_gets_what_it_knows(served: Daemon, version: str) -> None:
 
 @pytest.mark.parametrize("version", ALL)
 def test_each_revision_is_told_of_the_capabilities_it_knows(shared_rpc: Daemon, version: str) -> None:
-    expected: dict[str, Any] = {"tools": {}, "resources": {}, "prompts": {}}
+    expected: dict[str, Any] = {
+        "tools": {},
+        "resources": {"subscribe": True, "listChanged": True},
+        "prompts": {"listChanged": True},
+    }
     if version != "2024-11-05":
         expected["completions"] = {}
     if version == MODERN:
@@ -302,7 +306,7 @@ def test_the_description_of_the_api_is_true(served: Daemon) -> None:
     for path, item in spec["paths"].items():
         methods = [method for method in ("get", "put", "delete") if method in item]
         for method in methods:
-            if (method, path) == ("delete", "/mcp"):
+            if path == "/mcp":
                 continue
             reply = served.request(method.upper(), path.replace("{name}", "of_the_spec"), orjson.dumps(body))
             if (method, path) == ("get", "/api/mcp/prompts/{name}"):
@@ -316,6 +320,7 @@ def test_the_description_of_the_api_is_true(served: Daemon) -> None:
                 assert fits(body, wanted, schemas)
             asked += 1
         others = {"GET", "POST", "PUT", "DELETE"} - {method.upper() for method in item}
+        assert "text/event-stream" in spec["paths"]["/mcp"]["get"]["responses"]["200"]["content"]
         for other in others:
             assert served.request(other, path.replace("{name}", "x"), headers=ACCEPT).status == 405, (other, path)
     assert asked == 8

@@ -42,11 +42,11 @@ def test_a_listener_hears_what_it_asked_for_and_nothing_else(rpc: Daemon) -> Non
     call(rpc, "update_status", agent="a", status="busy")
     call(rpc, "update_status", agent="a", status="busy", dry_run=True)
     call(rpc, "register_component", name="api", owner="a")
-    heard = [event.data for event in lists.take(2)]
-    assert [message["method"] for message in heard] == [CHANGED, CHANGED]
+    heard = [event.data for event in lists.take(3)]
+    assert [message["method"] for message in heard] == [CHANGED] * 3
     assert heard[0]["params"]["_meta"] == {ID: 1}
-    heard = [event.data for event in agent.take(2)]
-    assert [(message["method"], message["params"]["uri"]) for message in heard] == [(UPDATED, "agent://a")] * 2
+    heard = [event.data for event in agent.take(3)]
+    assert [(message["method"], message["params"]["uri"]) for message in heard] == [(UPDATED, "agent://a")] * 3
     rpc.stop()
     assert [event.data.get("result", {}).get("resultType") for event in agent.events()] == ["complete"]
     rpc.start()
@@ -93,6 +93,46 @@ def test_a_session_stream_resumes_behind_the_last_event_and_misses_nothing(rpc: 
     ids = [int(event.id or -1) for event in missed]
     assert ids == sorted(ids)
     assert len(set(ids)) == 5
+
+
+def test_a_session_is_told_of_the_resources_it_subscribed_to_also_over_a_restart(rpc: Daemon) -> None:
+    for agent in ("a", "b c"):
+        call(rpc, "heartbeat", agent=agent)
+    session_id = initialize(rpc).headers["Mcp-Session-Id"]
+    for uri in ("agent://a", "agent://b%20c"):
+        assert in_session(rpc, session_id, "resources/subscribe", {"uri": uri}).json["result"] == {}
+    rpc.restart()
+    stream = session_stream(rpc, session_id)
+    stream.take(1)
+    call(rpc, "update_status", agent="a", status="busy")
+    call(rpc, "update_status", agent="b c", status="busy")
+    assert [event.data["params"]["uri"] for event in stream.take(2)] == ["agent://a", "agent://b%20c"]
+    assert in_session(rpc, session_id, "resources/unsubscribe", {"uri": "agent://a"}).json["result"] == {}
+    call(rpc, "update_status", agent="a", status="idle")
+    call(rpc, "update_status", agent="b c", status="idle")
+    assert stream.take(1)[0].data["params"]["uri"] == "agent://b%20c"
+
+
+def test_what_cannot_be_watched_is_not_subscribed_to(shared_rpc: Daemon) -> None:
+    session_id = initialize(shared_rpc).headers["Mcp-Session-Id"]
+    for params, code in (
+        ({"uri": "agent://nobody"}, -32002),
+        ({"uri": "file://README.md"}, -32602),
+        ({"uri": 7}, -32602),
+        ({}, -32602),
+    ):
+        assert in_session(shared_rpc, session_id, "resources/subscribe", params).json["error"]["code"] == code
+    stream = listen(shared_rpc, 1, resourceSubscriptions=["file://README.md", "agent://x"])
+    assert stream.take(1)[0].data["params"]["notifications"] == {"resourceSubscriptions": ["agent://x"]}
+    stream.close()
+
+
+def test_a_changed_prompt_is_told(rpc: Daemon) -> None:
+    stream = listen(rpc, 1, promptsListChanged=True, resourcesListChanged=True)
+    stream.take(1)
+    body = b'{"description": "d", "template": "t"}'
+    assert rpc.request("PUT", "/api/mcp/prompts/mine", body, {"Content-Type": "application/json"}).status == 201
+    assert stream.take(1)[0].data["method"] == "notifications/prompts/list_changed"
 
 
 def test_a_session_has_one_stream_and_a_newer_one_ends_the_older(rpc: Daemon) -> None:

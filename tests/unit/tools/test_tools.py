@@ -31,7 +31,8 @@ def test_log_activity_keeps_the_row_and_tells_it(run: Run, db: Database) -> None
         "SELECT at_us, agent, activity, category, status, details FROM activities WHERE id = ?", (result["id"],)
     )
     assert row == (1_000_000, "a", "a works", "task", "started", '{"k":[1]}')
-    ((topic, agent, data),) = topics(db)
+    new, (topic, agent, data) = topics(db)
+    assert new == ("agent.new", "a", {})
     assert (topic, agent, data["id"]) == ("activity.logged", "a", result["id"])
     assert db.value("SELECT last_seen_us FROM agents WHERE name = 'a'") == 1_000_000
 
@@ -51,7 +52,7 @@ def test_heartbeat_makes_an_unknown_agent_known_and_leaves_its_task(run: Run, db
     run("update_status", agent="a", status="busy", current_task="tests")
     run("heartbeat", 5_000_000, agent="a")
     assert db.one("SELECT status, current_task, last_seen_us FROM agents") == ("busy", "tests", 5_000_000)
-    assert [data["new"] for topic, _, data in topics(db) if topic == "agent.heartbeat"] == [True, False]
+    assert [topic for topic, _, _ in topics(db)] == ["agent.new", "agent.heartbeat", "agent.status", "agent.heartbeat"]
 
 
 def test_a_collaboration_request_reaches_the_other_with_its_heartbeat(run: Run, db: Database) -> None:
