@@ -1,0 +1,64 @@
+"""What is fuzzed: bytes as a socket would bring them, through the HTTP reader into the whole core."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import orjson
+
+from mcpd.access.callers import Caller
+from mcpd.config import Config
+from mcpd.errors import Error
+from mcpd.protocol.head import HeadMemory
+from mcpd.protocol.http import HttpResponse, Limits, RequestReader
+from mcpd.protocol.sessions import KEY_BYTES, SessionSigner
+from mcpd.server.core import Core, Exchange
+from mcpd.store import schema
+from mcpd.store.database import Database
+
+SEEDS = Path(__file__).with_name("seeds")
+LIMITS = Limits(max_header_bytes=8192, max_body_bytes=65536)
+ROOT = Caller("root", True)
+
+
+class Target:
+    """A core on a database of its own; ``feed`` it bytes."""
+
+    def __init__(self, directory: str) -> None:
+        db = Database(f"{directory}/mcp.db")
+        schema.migrate(db, 1)
+        self._core = Core(db, Config(), SessionSigner(bytes(KEY_BYTES)))
+        self._heads = HeadMemory()
+
+    def feed(self, data: bytes) -> int:
+        """Send *data* in two pieces, cut where its first byte says; return how many requests it made.
+
+        Raises whatever is a fault of ours: an exception of the reader that is no ``Error``, a fault of the core, an
+        answer that is not JSON.
+        """
+        reader = RequestReader(LIMITS, self._heads)
+        cut = data[0] if data else 0
+        count = 0
+        for piece in (data[1 : cut + 1], data[cut + 1 :]):
+            reader.receive_data(piece)
+            try:
+                while (request := reader.next_request()) is not None:
+                    count += 1
+                    self._answer(Exchange(request, ROOT))
+            except Error as error:
+                assert 400 <= error.http_status < 506
+                return count
+        return count
+
+    def _answer(self, exchange: Exchange) -> None:
+        (answer,) = self._core.answer_turn([exchange], 1)
+        if answer.fault is not None:
+            raise answer.fault
+        if isinstance(answer.response, HttpResponse) and answer.response.body:
+            orjson.loads(answer.response.body)
+
+
+def new_target() -> Target:
+    """Return a target in a fresh directory, which the system's own cleaning of temporary files removes."""
+    return Target(tempfile.mkdtemp(prefix="mcpd-fuzz"))
