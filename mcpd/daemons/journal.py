@@ -27,7 +27,7 @@ class RequestLog:
     def answered(self, exchange: Exchange, answer: Answer, now_us: int) -> None:
         """Log one answered request."""
         work = answer.work
-        level = logging.INFO if work.error is None else logging.WARNING
+        level = logging.INFO if work.refusal is None else logging.WARNING
         if answer.fault is not None:
             self._log.error("request %s failed by our own fault", work.request_id, exc_info=answer.fault)
         if not self._admit(level, now_us):
@@ -43,7 +43,7 @@ class RequestLog:
             "MCPD_DURATION_US": str(answer.duration_us),
             "MCPD_STATUS": str(answer.response.status),
         }
-        outcome = "answered" if work.error is None else f"refused: {work.error.message}"
+        outcome = "answered" if work.refusal is None else f"refused: {work.refusal}"
         self._log.log(level, "%s for %s in %d us: %s", what, work.caller, answer.duration_us, outcome, extra=fields)
 
     def refused(self, caller: Caller, error: Error, now_us: int) -> None:

@@ -55,7 +55,7 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
     caller: Caller
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
+class Answer(msgspec.Struct, frozen=True):
     """The answer to one request, what the journal says of it, and a fault of ours if there was one."""
 
     response: Reply

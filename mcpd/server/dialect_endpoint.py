@@ -101,6 +101,6 @@ class DialectEndpoint:
 
 def refuse(work: Work, error: Error) -> HttpResponse:
     """Return *error* as the dialect tells it; only who may not call at all gets another HTTP status than 200."""
-    work.error = error
+    work.refusal = error.message
     status = error.http_status if error.http_status in (403, 405, 413) else 200
     return HttpResponse(status, jsonrpc.encode_error(work.message_id, error, null_id=True))

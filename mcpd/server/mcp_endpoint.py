@@ -146,7 +146,7 @@ def refuse(work: Work, error: Error, *, handshake: bool = False) -> HttpResponse
     The handshake era answers -32601 with HTTP 200, the stateless one with 404; what the transport refuses keeps its
     status in both. Codes of the older dialect never leave here (2026-07-28 basic/index, error codes).
     """
-    work.error = error
+    work.refusal = error.message
     status = error.http_status
     if status == 503 or (handshake and error.code == -32601):
         status = 200

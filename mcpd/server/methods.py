@@ -51,7 +51,7 @@ def _tools_call(work: Work, params: dict[str, Any], revision: Revision) -> objec
         structured = call_tool(work, params)
     except (ArgumentsRefused, ToolFailed, StoreUnavailable) as error:
         # server/tools: what the model can mend goes into the result, so that it gets to read it.
-        work.error = error
+        work.refusal = error.message
         content = [{"type": "text", "text": error.message}]
         return mcp.complete(revision, {"content": content, "isError": True})
     result: dict[str, Any] = {"content": [{"type": "text", "text": structured.decode()}], "isError": False}

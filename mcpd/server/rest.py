@@ -116,7 +116,7 @@ class Status:
 
 def refuse(work: Work, error: Error) -> HttpResponse:
     """Return *error* as the REST endpoints tell it; what MCP answers inside a 200 is a 400 or 404 here."""
-    work.error = error
+    work.refusal = error.message
     status = error.http_status
     if isinstance(error, PromptNotFound):
         status = 404

@@ -38,7 +38,7 @@ class Work(msgspec.Struct):
     method: str | None = None
     tool: str | None = None
     stored: bool = False
-    error: Error | None = None
+    refusal: str | None = None  # in words: an exception would keep its frames alive, and they this
 
 
 def call_tool(work: Work, params: dict[str, Any]) -> bytes:

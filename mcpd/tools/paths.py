@@ -57,7 +57,7 @@ def ancestors(path: str) -> Iterator[str]:
         yield path
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def overlap(first: str, second: str) -> bool:
     """Say whether some file can lie under both *first* and *second* (both as ``normalise`` returns them)."""
     if first.startswith("/") != second.startswith("/"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from typing import Any
 
 import apsw
@@ -109,3 +110,22 @@ def test_a_database_that_went_away_is_no_fault_of_the_caller(core: Core, db: Dat
     assert (status.response.status, health.response.status) == (503, 200)
     with pytest.raises(apsw.SQLError):
         db.execute("SELECT * FROM agents")
+
+
+def test_what_a_request_needed_is_freed_with_its_answer_whatever_the_answer(core: Core) -> None:
+    wrong = [
+        exchange({"jsonrpc": "2.0", "id": 1, "method": "no/such"}),
+        exchange([], "/mcp"),
+        exchange({}, "/nowhere", "GET"),
+        tool("heartbeat"),
+        tool("no_such_tool"),
+        tool("log_activity", agent="a", activity="x", category="task", paths=[".."]),
+    ]
+    gc.collect()
+    gc.disable()  # so that only what nothing refers to is freed
+    try:
+        for _ in range(50):
+            core.answer_turn(wrong, 7)
+        assert sum(isinstance(found, work.Work) for found in gc.get_objects()) == 0
+    finally:
+        gc.enable()
