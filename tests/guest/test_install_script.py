@@ -77,7 +77,7 @@ def test_elsewhere_mcpd_answers_from_a_guest_until_it_is_interrupted(free_port: 
             assert "updated the guest that runs already" in again.stderr
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=120) == 0
     assert not (tmp_path / MACHINE).exists()
     assert (tmp_path / "data" / "mcp.db").exists()
     assert not list(Path("/sys/fs/cgroup").glob(f"**/guest-{MACHINE}"))
