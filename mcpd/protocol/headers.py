@@ -17,6 +17,8 @@ METHOD = b"mcp-method"
 NAME = b"mcp-name"
 SESSION = b"mcp-session-id"
 LAST_EVENT = b"last-event-id"
+RESUME = b"mcpd-resume"
+"""Not of MCP: the place behind which a stateless stream begins, as a comment in an earlier one told it."""
 
 NAME_PARAM = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """Which parameter ``Mcp-Name`` repeats, by method."""
@@ -48,6 +50,14 @@ def decode_value(value: str) -> str:
     if base64.b64encode(raw).decode("ascii") != encoded:
         raise HeaderMismatch(f"header value {value!r} is not canonical Base64")
     return text
+
+
+def encode_value(text: str) -> str:
+    """Return *text* as a header's value: itself where that is safe, else as ``=?base64?…?=``."""
+    plain = all(" " <= character <= "~" for character in text) and text == text.strip()
+    if plain and not (text.startswith(_PREFIX) and text.endswith(_SUFFIX)):
+        return text
+    return f"{_PREFIX}{base64.b64encode(text.encode()).decode('ascii')}{_SUFFIX}"
 
 
 def _expect(request: HttpRequest, name: bytes, spelled: str, expected: str) -> None:

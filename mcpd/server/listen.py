@@ -23,10 +23,14 @@ _LISTS = {"resourcesListChanged": notices.RESOURCES_CHANGED, "promptsListChanged
 
 
 class Subscription(Listener):
-    """One ``subscriptions/listen`` request (2026-07-28 basic/patterns/subscriptions): its id marks all it sends."""
+    """One ``subscriptions/listen`` request (2026-07-28 basic/patterns/subscriptions): its id marks all it sends.
 
-    def __init__(self, hub: Hub, request_id: jsonrpc.Id, params: dict[str, Any]) -> None:
-        super().__init__(hub, hub.newest())
+    The revision has no event ids and no resuming. mcpd-stdio, whose client must not notice a restart, resumes it still:
+    comments, which every other client ignores, tell the place, and *since* is where it had come to.
+    """
+
+    def __init__(self, hub: Hub, request_id: jsonrpc.Id, params: dict[str, Any], since: str | None = None) -> None:
+        super().__init__(hub, _place(hub, since))
         self._id = request_id
         self._meta = {revisions.SUBSCRIPTION_ID: request_id}
         self._honoured, self._filter = _read_filter(params)
@@ -36,7 +40,7 @@ class Subscription(Listener):
 
     def encode(self, notification: dict[str, Any]) -> bytes:
         params = {**notification["params"], "_meta": self._meta}
-        return sse.encode_event(orjson.dumps({**notification, "params": params}))
+        return sse.encode_place(self.seq) + sse.encode_event(orjson.dumps({**notification, "params": params}))
 
     def greeting(self) -> bytes:
         method = "notifications/subscriptions/acknowledged"
@@ -65,7 +69,7 @@ class SessionStream(Listener):
 
     def greeting(self) -> bytes:
         # 2025-11-25: "SHOULD immediately send an SSE event consisting of an event ID and an empty data field".
-        return sse.encode_event(b"", str(self.seq)) if self._revision.priming else sse.KEEP_ALIVE
+        return sse.encode_event(b"", str(self.seq)) if self._revision.priming else sse.encode_place(self.seq) + b"\n"
 
     def farewell(self) -> bytes:
         return sse.encode_retry(RETRY_MS)
@@ -85,9 +89,7 @@ class Streams:
 
     def open(self, nonce: str, last_event_id: str | None, revision: Revision) -> SessionStream:
         """Return a new stream for the session *nonce*, from behind *last_event_id* on; an older one ends."""
-        newest = self.hub.newest()
-        known = last_event_id is not None and last_event_id.isdecimal() and len(last_event_id) < 19
-        stream = SessionStream(self, nonce, min(int(last_event_id or 0), newest) if known else newest, revision)
+        stream = SessionStream(self, nonce, _place(self.hub, last_event_id), revision)
         older = self._by_session.pop(nonce, None)
         if older is not None:
             older.end()
@@ -136,6 +138,12 @@ def _subscribable(work: Work, params: dict[str, Any], revision: Revision) -> str
         error.code = revision.resource_not_found
         raise
     return uri
+
+
+def _place(hub: Hub, since: str | None) -> int:
+    """Return the place in the event log that *since* names, the newest if it names none."""
+    newest = hub.newest()
+    return min(int(since), newest) if since is not None and since.isdecimal() and len(since) < 19 else newest
 
 
 def _read_filter(params: dict[str, Any]) -> tuple[dict[str, object], Filter]:

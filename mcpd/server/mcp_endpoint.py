@@ -68,7 +68,7 @@ class McpEndpoint:
         if request.is_notification:
             return _ACCEPTED
         if request.method == "subscriptions/listen":
-            return HttpStream(Subscription(self._streams.hub, request.id, request.params))
+            return HttpStream(Subscription(self._streams.hub, request.id, request.params, http.header(headers.RESUME)))
         return HttpResponse(200, jsonrpc.encode_result(request.id, methods.answer(work, request, revision)))
 
     def _in_session(self, http: HttpRequest, request: Request, work: Work) -> HttpResponse:

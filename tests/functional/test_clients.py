@@ -113,6 +113,7 @@ WITH_SESSION = [sdk for sdk in SDKS if sdk.protocol == HANDSHAKE]
 def started(command: list[str]) -> Iterator[Client]:
     # The caller's PYTHONPATH is for its own interpreter, not for the SDK's.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["MCPD_TREE"] = str(CLIENTS.parents[2])  # for a server that the SDK starts itself
     with ExitStack() as stack:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment

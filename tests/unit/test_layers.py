@@ -22,8 +22,9 @@ BELOW = {
     "resources": BASE | {"protocol", "store"},
     "prompts": BASE | {"store"},
     "server": BASE | {"protocol", "store", "access", "tools", "resources", "prompts"},
-    "daemons": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "server"},
+    "daemons": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "server", "bridge"},
     "ctl": BASE | {"protocol", "store", "access", "tools"},
+    "bridge": BASE | {"protocol"},
 }
 IMPURE = {"socket", "asyncio", "os", "time", "random", "apsw", "threading", "subprocess", "uvloop", "systemd"}
 

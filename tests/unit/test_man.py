@@ -20,7 +20,7 @@ from mcpd import config, errors
 from mcpd.config import Config
 from mcpd.ctl import main as mcpctl
 from mcpd.ctl.client import Refused
-from mcpd.daemons import migrate, rpc
+from mcpd.daemons import migrate, rpc, stdio
 from mcpd.protocol import revisions
 from mcpd.protocol.sessions import KEY_BYTES, SessionSigner
 from mcpd.server.core import Core
@@ -28,6 +28,7 @@ from mcpd.store.database import Database
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "man").iterdir())}
+PROGRAMS = {"mcpd-stdio.1": stdio.parser}
 DAEMONS = {"mcpd-rpc.8": rpc.parser, "mcpd-migrate.8": migrate.parser}
 
 
@@ -67,9 +68,9 @@ def documented_verbs() -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-@pytest.mark.parametrize("page", DAEMONS)
-def test_a_daemon_takes_the_options_of_its_page(page: str) -> None:
-    assert flags(section(page, "DESCRIPTION")) == options(DAEMONS[page]())
+@pytest.mark.parametrize("page", DAEMONS | PROGRAMS)
+def test_a_program_takes_the_options_of_its_page(page: str) -> None:
+    assert flags(section(page, "DESCRIPTION")) == options((DAEMONS | PROGRAMS)[page]())
 
 
 def test_mcpctl_takes_the_options_of_its_page() -> None:
@@ -110,6 +111,11 @@ def test_the_exit_statuses_of_a_daemon_are_on_its_page(page: str) -> None:
     documented = {int(status) for status in items(section(page, "EXIT STATUS"), "Li")}
     fatal = {errors.ConfigError.exit_status, errors.StoreUnavailable.exit_status}
     assert documented == fatal | {0, errors.EX_USAGE}
+
+
+def test_the_exit_statuses_of_the_bridge_are_those_of_its_errors() -> None:
+    documented = {int(status) for status in items(section("mcpd-stdio.1", "EXIT STATUS"), "Li")}
+    assert documented == raised_by(ROOT / "mcpd" / "bridge") - {errors.EX_DATAERR} | {0, errors.EX_USAGE}
 
 
 def documented_keys() -> dict[str, str]:

@@ -1,0 +1,122 @@
+"""The streams that stay open: a ``subscriptions/listen`` of 2026-07-28, and the GET stream of a session.
+
+Both outlive the daemon: who listens on stdio has one pipe for everything and must not notice that something behind it
+was restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from typing import Protocol
+
+from mcpd.bridge.pipes import Output
+from mcpd.bridge.upstream import AnswerLost, Reply, Upstream
+from mcpd.protocol import stdio
+from mcpd.protocol.stdio import Message, Session
+
+_LONGEST_PAUSE_S = 2.0
+_STEADY_S = 5.0  # a stream that lived this long is opened again without delay
+
+
+class Client(Protocol):
+    """What a stream needs of the bridge."""
+
+    upstream: Upstream
+    output: Output
+    session: Session
+
+    def complain(self, text: str) -> None:
+        """Say *text* on stderr, once."""
+
+    def listening(self, message: Message) -> None:
+        """Remember that the stream of *message* was open."""
+
+    async def write(self, message: Message, line: bytes) -> None:
+        """Write an answer to *message*."""
+
+    async def pass_on(self, message: Message, reply: Reply) -> None:
+        """Give the client what *reply* says."""
+
+
+class _Pauses:
+    """How long to wait before a stream is opened again: not at all, unless it keeps ending."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._opened_s = self._loop.time()
+        self._pause_s = 0.0
+
+    async def __call__(self, at_least_s: float = 0.0) -> None:
+        steady = self._loop.time() - self._opened_s >= _STEADY_S
+        pause_s = 0.0 if steady else self._pause_s
+        await asyncio.sleep(max(pause_s, at_least_s))
+        self._pause_s = min(max(pause_s * 2, 0.05), _LONGEST_PAUSE_S)
+        self._opened_s = self._loop.time()
+
+
+async def listen(client: Client, message: Message) -> None:
+    """Pass on the events of the listen request *message*, from one stream after the other until one is refused.
+
+    A daemon that goes down ends its streams with their final result, one that crashes without. The client hears of
+    neither, nor that a later stream was acknowledged; only when no later one can be had, it is told.
+    """
+    pause = _Pauses()
+    acknowledged = False
+    farewell = b""
+    place: str | None = None
+    while True:
+        request = stdio.post(message, client.session, place)
+        with closing(await client.upstream.ask(request, repeat=True)) as reply:
+            if not reply.is_stream:
+                await _give_up(client, message, reply, farewell, told=acknowledged)
+                return
+            try:
+                async for event in reply.events():
+                    if stdio.is_answer(event.data) and acknowledged:
+                        farewell = stdio.one_line(event.data)
+                    elif stdio.is_answer(event.data):
+                        await client.write(message, stdio.one_line(event.data))
+                        return
+                    elif event.data and not (acknowledged and stdio.is_acknowledgement(event.data)):
+                        await client.output.write(stdio.one_line(event.data))
+                        acknowledged = True
+                        client.listening(message)
+                    place = place if event.place is None else event.place
+            except AnswerLost:
+                pass
+        await pause()
+
+
+async def _give_up(client: Client, message: Message, reply: Reply, farewell: bytes, *, told: bool) -> None:
+    if told:
+        # 2026-07-28 basic/transports/stdio: this is how a server tears down a listen stream.
+        await client.output.write(stdio.torn_down(message))
+    if farewell:
+        await client.write(message, farewell)
+    else:
+        await client.pass_on(message, reply)
+
+
+async def follow(client: Client, session: Session) -> None:
+    """Pass on the events of *session*'s stream, resuming behind the last one; return if the server has no stream."""
+    pause = _Pauses()
+    last_event_id: str | None = None
+    while True:
+        retry_s = 0.0
+        with closing(await client.upstream.ask(stdio.get(session, last_event_id), repeat=True)) as reply:
+            if not reply.is_stream:
+                if reply.status != 405:
+                    client.complain(f"the session has no stream: HTTP {reply.status}")
+                return
+            try:
+                async for event in reply.events():
+                    if event.data:
+                        await client.output.write(stdio.one_line(event.data))
+                    passed = event.place if event.id is None else event.id
+                    last_event_id = last_event_id if passed is None else passed
+                    retry_s = retry_s if event.retry_ms is None else event.retry_ms / 1000
+            except AnswerLost:
+                pass
+        # What is advised spares the server; but without a place to resume from, to wait is to miss something.
+        await pause(retry_s if last_event_id is not None else 0.0)
