@@ -20,8 +20,6 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 LISTEN = "subscriptions/listen"
 CANCELLED = "notifications/cancelled"
 _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
-_NAME_PARAM = headers.NAME_PARAM | {"prompts/get": "name", "resources/read": "uri"}
-_NAME_PARAM |= dict.fromkeys(("tasks/get", "tasks/update", "tasks/cancel"), "taskId")
 _EMPTY = msgspec.Raw()
 T = TypeVar("T")
 
@@ -121,7 +119,6 @@ class _Params(msgspec.Struct):
     meta: msgspec.Raw = msgspec.field(default=_EMPTY, name="_meta")
     name: msgspec.Raw = _EMPTY
     uri: msgspec.Raw = _EMPTY
-    taskId: msgspec.Raw = _EMPTY  # noqa: N815 - the specification's name
     requestId: msgspec.Raw = _EMPTY  # noqa: N815
     protocolVersion: msgspec.Raw = _EMPTY  # noqa: N815
 
@@ -164,7 +161,7 @@ def _read_one(line: bytes, envelope: _Envelope) -> Message:
         return Message(line, Kind.OTHER, ids=ids)
     params = _object(_params, envelope.params)
     version = _text(_object(_metas, params.meta).version)
-    name = _text(getattr(params, _NAME_PARAM[method])) if method in _NAME_PARAM else None
+    name = _text(getattr(params, headers.NAME_PARAM[method])) if method in headers.NAME_PARAM else None
     if envelope.id == _EMPTY:
         cancels = _identify(params.requestId) if method == CANCELLED else None
         return Message(line, Kind.NOTIFICATION, method, version=version, name=name, cancels=cancels)

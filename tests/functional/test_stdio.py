@@ -117,6 +117,7 @@ def test_many_requests_at_once_are_each_answered_once(rpc: Daemon) -> None:
 
 
 def test_a_listen_stream_goes_on_beside_requests_until_it_is_cancelled(rpc: Daemon) -> None:
+    mcp.call(rpc, "heartbeat", agent="a")  # a new agent changes the list, too
     with bridge(rpc) as client:
         listen(client, "l", resourcesListChanged=True)
         for number in range(3):
@@ -154,6 +155,7 @@ def test_an_idle_bridge_does_not_notice_a_restart(rpc: Daemon) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_streams_live_through_the_end_of_the_daemon_and_lose_and_double_nothing(rpc: Daemon, number: int) -> None:
+    mcp.call(rpc, "heartbeat", agent="a")  # a new agent changes the list, too
     with bridge(rpc) as modern, bridge(rpc) as session:
         listen(modern, 1, resourceSubscriptions=[f"component://c{n}" for n in range(100)])
         session.initialize()
@@ -399,6 +401,7 @@ def test_a_huge_line_is_refused_and_one_at_the_limit_is_not(rpc: Daemon) -> None
 
 
 def test_at_the_end_of_the_input_what_is_under_way_is_finished(rpc: Daemon) -> None:
+    mcp.call(rpc, "heartbeat", agent="a")  # a new agent changes the list, too
     with bridge(rpc) as client:
         listen(client, "l", resourcesListChanged=True)
         for number in range(50):

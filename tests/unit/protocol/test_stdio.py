@@ -135,7 +135,7 @@ def test_only_a_tool_call_is_not_repeatable() -> None:
         ("tools/call", {"name": "a\r\nX: y"}, "=?base64?YQ0KWDogeQ==?="),
         ("prompts/get", {"name": " p"}, "=?base64?IHA=?="),
         ("resources/read", {"uri": "agent://a"}, "agent://a"),
-        ("tasks/get", {"taskId": "=?base64?YQ==?="}, "=?base64?PT9iYXNlNjQ/WVE9PT89?="),
+        ("prompts/get", {"name": "=?base64?YQ==?="}, "=?base64?PT9iYXNlNjQ/WVE9PT89?="),
         ("tools/call", {"name": 7}, None),
         ("tools/list", {"name": "x"}, None),
     ],
