@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 
 import atheris
 
@@ -15,7 +16,9 @@ def main() -> None:
         sys.exit("usage: python -m tests.fuzz SECONDS [CORPUS]")
     corpus = sys.argv[2:] or []
     target = new_target()
-    options = [f"-max_total_time={sys.argv[1]}", "-max_len=4096", "-timeout=10", *corpus, str(SEEDS)]
+    findings = tempfile.mkdtemp(prefix="mcpd-findings")
+    limits = [f"-max_total_time={sys.argv[1]}", "-max_len=4096", "-timeout=10", f"-artifact_prefix={findings}/"]
+    options = [*limits, *corpus, str(SEEDS)]
     atheris.Setup([sys.argv[0], *options], lambda data: target.feed(data) and None)
     atheris.Fuzz()
 

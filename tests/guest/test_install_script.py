@@ -58,10 +58,21 @@ def free_port() -> None:
         probe.bind(("127.0.0.1", 8099))
 
 
+def interruptible(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    """Start *command* with SIGINT as a terminal would leave it: a job in the background ignores it, and so would we."""
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 def test_elsewhere_mcpd_answers_from_a_guest_until_it_is_interrupted(free_port: None, tmp_path: Path) -> None:
     command = [str(ROOT / "packaging" / "install"), "--guest"]
     environment = os.environ | {"GUEST_STATE": str(tmp_path), "MCPD_GUEST_DATA": str(tmp_path / "data")}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with interruptible(command, environment) as process:
         assert process.stdout is not None
         output = ""
         for line in process.stdout:
@@ -77,7 +88,7 @@ def test_elsewhere_mcpd_answers_from_a_guest_until_it_is_interrupted(free_port: 
             assert "updated the guest that runs already" in again.stderr
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=60) == 0
     assert not (tmp_path / MACHINE).exists()
     assert (tmp_path / "data" / "mcp.db").exists()
     assert not list(Path("/sys/fs/cgroup").glob(f"**/guest-{MACHINE}"))
