@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+import mcpd
 from tests.functional.conftest import MakeDaemon
 from tests.functional.daemon import Daemon, read_all
 from tests.functional.mcp import call
@@ -149,6 +153,29 @@ def test_connections_made_while_it_restarts_wait_and_are_answered(rpc: Daemon) -
         connection.sendall(HEALTH + b"Connection: close\r\n\r\n")
         rpc.start()
         assert b"200 OK" in read_all(connection)
+
+
+@pytest.mark.host
+def test_systemd_socket_activate_starts_it_on_the_first_connection(tmp_path: Path) -> None:
+    activate = shutil.which("systemd-socket-activate")
+    if activate is None:
+        pytest.skip("systemd-socket-activate is not installed")
+    rpc = Daemon(tmp_path)
+    rpc.migrate()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    tree = f"--setenv=PYTHONPATH={Path(mcpd.__file__).parents[1]}"
+    daemon = [sys.executable, "-m", "mcpd.daemons.rpc", "--config", str(rpc.config)]
+    command = [activate, f"--listen=127.0.0.1:{port}", "--fdname=mcpd-rpc", tree, *daemon]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert b"Listening on" in process.stderr.readline()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(HEALTH + b"Connection: close\r\n\r\n")
+            assert b"200 OK" in read_all(connection)
+        process.terminate()
+        assert process.wait(10) == 0
+    rpc.close()
 
 
 def test_a_locked_database_gives_an_error_and_then_works_again(make_daemon: MakeDaemon) -> None:
