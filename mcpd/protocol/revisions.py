@@ -33,7 +33,6 @@ class Revision:
     basic/transports).
     ``result_type``: every result carries ``resultType`` and the server's info in ``_meta`` (2026-07-28 basic/index).
     ``cache_hints``: list results carry ``ttlMs`` and ``cacheScope`` (2026-07-28 server/utilities/caching).
-    ``error_status``: JSON-RPC errors show in the HTTP status (2026-07-28 basic/transports/streamable-http).
     """
 
     version: str
@@ -46,7 +45,6 @@ class Revision:
     priming: bool = False
     result_type: bool = False
     cache_hints: bool = False
-    error_status: bool = False
 
 
 MODERN = Revision(
@@ -55,7 +53,6 @@ MODERN = Revision(
     resource_not_found=-32602,
     result_type=True,
     cache_hints=True,
-    error_status=True,
 )
 HANDSHAKE = Revision("2025-11-25", priming=True)
 
