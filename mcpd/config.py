@@ -91,6 +91,15 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Tools:
+    plugins: str = _key("/etc/mcpd/tools.d", "The directory whose *.py files are plug-ins, besides installed packages.")
+    disabled: tuple[str, ...] = _key([], "Plug-ins that are not loaded, by name.")
+    max_calls: Count = _key(256, "Calls that may be under way for longer than an instant; above it 503.")
+    timeout_s: Seconds = _key(3600.0, "Time that such a call may take; a task ends at it too.")
+    task_ttl_s: Annotated[float, Meta(gt=0, le=31536000)] = _key(86400.0, "How long a task and its result are kept.")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings, section by section; what a daemon runs with."""
 
@@ -100,6 +109,7 @@ class Config:
     log: Log = field(default_factory=Log)
     coordination: Coordination = field(default_factory=Coordination)
     resources: Resources = field(default_factory=Resources)
+    tools: Tools = field(default_factory=Tools)
 
 
 @dataclass(frozen=True, slots=True)

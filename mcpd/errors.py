@@ -83,6 +83,12 @@ class UnsupportedProtocolVersion(Error):
     code, http_status, exit_status = -32022, 400, EX_DATAERR
 
 
+class MissingClientCapability(Error):
+    """The request needs something of the client that it did not declare; ``data`` names it (MCP 2026-07-28)."""
+
+    code, http_status, exit_status = -32021, 400, EX_UNAVAILABLE
+
+
 class AccessDenied(Error):
     """The caller is known, or is not, and may not do this."""
 

@@ -14,12 +14,24 @@ from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import cast
 
+import msgspec
+
 from mcpd.access.callers import UNKNOWN, Caller, Callers
 from mcpd.config import Server as Settings
 from mcpd.errors import Error
 from mcpd.protocol import http, sse
 from mcpd.protocol.head import HeadMemory
-from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream, Limits, Phase, RequestReader, Stream
+from mcpd.protocol.http import (
+    HttpLater,
+    HttpRequest,
+    HttpResponse,
+    HttpStream,
+    Limits,
+    Phase,
+    RequestReader,
+    Stream,
+    Waiter,
+)
 from mcpd.server import rest
 
 AnswerTurn = Callable[[Sequence["Connection"]], None]
@@ -48,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._closing = False
         self._keep_alive = True
         self._stream: Stream | None = None
+        self._waiter: Waiter | None = None
+        self._later_headers = b""
         self._chunked = True
         self._quiet_since_s = 0.0
         self.caller: Caller = UNKNOWN
@@ -73,6 +87,9 @@ class Connection(asyncio.Protocol):
         if self._stream is not None:
             self._stream.closed()
             self._stream = None
+        if self._waiter is not None:
+            self._waiter.closed()
+            self._waiter = None
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -83,8 +100,13 @@ class Connection(asyncio.Protocol):
         self._regulate()
 
     def eof_received(self) -> bool:
-        """Keep the connection open for the answers under way; a client may half-close after its last request."""
+        """Keep the connection open for the answers under way; a client may half-close after its last request.
+
+        But one that listens or waits for long is taken to have gone: nobody else would notice for as long.
+        """
         self._eof = True
+        if self._stream is not None or self._waiter is not None:
+            return False
         return self._busy or self._blocked
 
     def pause_writing(self) -> None:
@@ -132,13 +154,20 @@ class Connection(asyncio.Protocol):
         self._phase = phase
         self.deadline_s = self._server.now_s() + self._server.time_for(phase)
 
-    def respond(self, response: HttpResponse | HttpStream) -> None:
-        """Send the answer to the request under way, or begin the stream that is the answer."""
+    def respond(self, response: HttpResponse | HttpStream | HttpLater) -> None:
+        """Send the answer to the request under way, begin the stream that is the answer, or wait for it."""
         request = self.request
         assert request is not None
         if self._closing:
             if isinstance(response, HttpStream):
                 response.stream.closed()
+            elif isinstance(response, HttpLater):
+                response.waiter.closed()
+            return
+        if isinstance(response, HttpLater):
+            self._waiter, self._later_headers = response.waiter, response.headers
+            self._quiet_since_s = self._server.now_s()
+            response.waiter.awaited(self._respond_later)
             return
         self._keep_alive = request.keep_alive and not self._is_last() and not self._server.closes
         if isinstance(response, HttpStream):
@@ -149,6 +178,10 @@ class Connection(asyncio.Protocol):
             encoded = encoded[: len(encoded) - len(response.body)]
         self._write(encoded)
         self._finish()
+
+    def _respond_later(self, response: HttpResponse | HttpStream) -> None:
+        self._waiter = None
+        self.respond(msgspec.structs.replace(response, headers=self._later_headers + response.headers))
 
     def _is_last(self) -> bool:
         return self._eof and not self._reader.buffered_bytes
@@ -228,6 +261,8 @@ class Connection(asyncio.Protocol):
         if self._stream is not None:
             self._check_stream(now_s)
             return
+        if self._waiter is not None and now_s - self._quiet_since_s >= _QUIET_S:
+            self._waiter.quiet()
         if self._busy or now_s < self.deadline_s:
             return
         phase = self._reader.phase
@@ -311,6 +346,11 @@ class Server:
         if not self._ready:
             self._loop.call_soon(self._flush)
         self._ready.append(connection)
+
+    def wake(self) -> None:
+        """Have a turn even if no request comes."""
+        if not self._ready:
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         turn, self._ready = self._ready[:_MAX_TURN], self._ready[_MAX_TURN:]

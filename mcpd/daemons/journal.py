@@ -7,10 +7,33 @@ how many. Nothing is lost by it: every tool call is a row of the audit. Refusals
 from __future__ import annotations
 
 import logging
+from typing import Protocol
 
 from mcpd.access.callers import Caller
 from mcpd.errors import Error
+from mcpd.protocol.http import HttpLater
+from mcpd.server.calls import Finished
 from mcpd.server.core import Answer, Exchange
+
+
+class Done(Protocol):
+    """What is logged alike of requests that were answered in their turn and of those that took longer."""
+
+    @property
+    def request_id(self) -> str:
+        """The request's id."""
+
+    @property
+    def caller(self) -> str:
+        """Who asked."""
+
+    @property
+    def trace(self) -> str | None:
+        """The W3C traceparent."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why it was refused, None if it was not."""
 
 
 class RequestLog:
@@ -34,17 +57,39 @@ class RequestLog:
             self._dropped += 1
             self._slowest_us = max(self._slowest_us, answer.duration_us)
             return
-        what = " ".join(filter(None, (exchange.http.method, exchange.http.path[:100], work.method, work.tool)))
+        http = exchange.http
+        what = " ".join(filter(None, (http.method, http.path[:100], work.method, work.tool)))
+        status = 200 if isinstance(answer.response, HttpLater) else answer.response.status
+        method = work.method or http.method
+        self._line(level, what, work, method, work.tool, answer.duration_us, status)
+
+    def finished(self, finished: Finished, now_us: int) -> None:
+        """Log one request that took longer than its turn."""
+        request = finished.request
+        level = logging.INFO if finished.refusal is None else logging.WARNING
+        if finished.fault is not None:
+            self._log.error("request %s failed by our own fault", request.request_id, exc_info=finished.fault)
+        if self._admit(level, now_us):
+            what = f"{request.method} {request.name}"
+            self._line(level, what, finished, request.method, request.name, finished.duration_us, finished.status)
+        else:
+            self._dropped += 1
+
+    def _line(
+        self, level: int, what: str, done: Done, method: str, name: str | None, duration_us: int, status: int
+    ) -> None:
         fields = {
-            "MCPD_REQUEST_ID": work.request_id,
-            "MCPD_METHOD": work.method or exchange.http.method,
-            "MCPD_TOOL": work.tool or "",
-            "MCPD_CALLER": work.caller,
-            "MCPD_DURATION_US": str(answer.duration_us),
-            "MCPD_STATUS": str(answer.response.status),
+            "MCPD_REQUEST_ID": done.request_id,
+            "MCPD_METHOD": method,
+            "MCPD_TOOL": name or "",
+            "MCPD_CALLER": done.caller,
+            "MCPD_DURATION_US": str(duration_us),
+            "MCPD_STATUS": str(status),
         }
-        outcome = "answered" if work.refusal is None else f"refused: {work.refusal}"
-        self._log.log(level, "%s for %s in %d us: %s", what, work.caller, answer.duration_us, outcome, extra=fields)
+        if done.trace is not None:
+            fields["MCPD_TRACE"] = done.trace
+        outcome = "answered" if done.refusal is None else f"refused: {done.refusal}"
+        self._log.log(level, "%s for %s in %d us: %s", what, done.caller, duration_us, outcome, extra=fields)
 
     def refused(self, caller: Caller, error: Error, now_us: int) -> None:
         """Log bytes that never became a request."""

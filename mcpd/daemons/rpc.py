@@ -24,7 +24,8 @@ from mcpd.daemons.http import Connection, Server
 from mcpd.daemons.journal import RequestLog
 from mcpd.daemons.runtime import Sockets
 from mcpd.errors import Error
-from mcpd.protocol.sessions import KEY_BYTES, SessionSigner
+from mcpd.protocol.http import HttpLater
+from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server.core import Core, Exchange
 from mcpd.store import schema
 from mcpd.store.checkpoint import Checkpointer
@@ -57,18 +58,18 @@ def _serve(config: Config, addresses: Sequence[str]) -> None:
     settings = config.database
     db = Database(settings.path, durability=settings.durability, busy_timeout_s=settings.busy_timeout_s)
     schema.check(db)
-    signer = SessionSigner(session_key(Path(settings.path).with_name(SESSION_KEY)))
+    key = session_key(Path(settings.path).with_name(SESSION_KEY))
     sockets = runtime.sockets(NAME, addresses)
     checkpointer = Checkpointer(db, settings.path)
     try:
-        uvloop.run(_run(Core(db, config, signer), db, config, sockets))
+        uvloop.run(_run(Core(db, config, key), db, config, sockets))
     finally:
         checkpointer.close()
         db.close()
 
 
 def session_key(path: Path) -> bytes:
-    """Return the key that signs sessions; made once and kept in the state directory, so that sessions outlive us."""
+    """Return the key that signs what clients carry for us; made once and kept, so that sessions outlive us."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -91,13 +92,17 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets) -> No
         answers = core.answer_turn(exchanges, now_us)
         for connection, exchange, answer in zip(turn, exchanges, answers, strict=True):
             connection.respond(answer.response)
-            requests.answered(exchange, answer, now_us)
+            if not isinstance(answer.response, HttpLater):
+                requests.answered(exchange, answer, now_us)
 
     def refused(caller: Caller, error: Error) -> None:
         requests.refused(caller, error, time.time_ns() // 1000)
 
     callers = Callers(config.access.admin_group, open_loopback=config.access.loopback == "open")
     server = Server(config.server, callers, answer_turn, refused)
+    core.jobs.wake = server.wake
+    core.calls.finished = lambda finished: requests.finished(finished, time.time_ns() // 1000)
+    await core.start()
     for sock in sockets.listen:
         await server.listen(sock)
     for sock in sockets.connections:
@@ -113,7 +118,7 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets) -> No
     await stopped.wait()
     notifier.stopping()
     log.info("stopping, %d connections open", len(server.connections))
-    core.close()
+    await core.close()
     await server.drain(partial(notifier.store_socket, runtime.CONNECTION) if notifier.can_store() else None)
     watchdog.cancel()
     requests.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -42,48 +42,14 @@ class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def listing(self) -> dict[str, Any]:
         """Return the prompt as ``prompts/list`` shows it (2025-11-25 and 2026-07-28, server/prompts)."""
-        shown: dict[str, Any] = {"name": self.name}
-        if self.title is not None:
-            shown["title"] = self.title
-        shown["description"] = self.description
-        if self.arguments:
-            shown["arguments"] = [_listing(argument) for argument in self.arguments]
-        return shown
-
-    def argument(self, name: str) -> Argument:
-        """Return the argument *name*; raises ``InvalidParams`` naming those there are."""
-        for argument in self.arguments:
-            if argument.name == name:
-                return argument
-        known = ", ".join(argument.name for argument in self.arguments)
-        raise InvalidParams(f"prompt {self.name}: unknown argument {name!r}; expected {known or 'no arguments'}")
+        return listing(self)
 
     def render(self, values: object) -> str:
         """Return the text that the prompt makes of *values*; raises ``InvalidParams`` naming the argument at fault.
 
         An optional argument that is empty counts as left out: forms send empty fields.
         """
-        return template.fill(self.template, self._given({} if values is None else values))
-
-    def _given(self, values: object) -> dict[str, str]:
-        if not isinstance(values, Mapping):
-            raise InvalidParams(f"prompt {self.name}: arguments: expected an object, got {type(values).__name__}")
-        given: dict[str, str] = {}
-        for name, value in values.items():
-            argument = self.argument(name)
-            if not isinstance(value, str):
-                raise self._fault(argument, f"expected a string, got {type(value).__name__}")
-            if argument.type == "boolean" and value not in ("", "true", "false"):
-                raise self._fault(argument, f'expected "true" or "false", got {value[:40]!r}')
-            if value:
-                given[name] = value
-        for argument in self.arguments:
-            if argument.required and argument.name not in given:
-                raise self._fault(argument, "is empty" if argument.name in values else "is missing; it is required")
-        return given
-
-    def _fault(self, argument: Argument, what: str) -> InvalidParams:
-        return InvalidParams(f"prompt {self.name}: argument '{argument.name}': {what}")
+        return template.fill(self.template, given(self, {} if values is None else values))
 
     def row(self) -> Row:
         """Return the prompt as the store keeps it."""
@@ -144,6 +110,70 @@ def check(prompt: Prompt) -> None:
 
 def _union(sets: Iterable[set[str]]) -> set[str]:
     return set().union(*sets)
+
+
+class Described(Protocol):
+    """What all prompts have, made by a template or by a function."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+    @property
+    def title(self) -> str | None:
+        """The name for people."""
+
+    @property
+    def description(self) -> str:
+        """What it is for."""
+
+    @property
+    def arguments(self) -> tuple[Argument, ...]:
+        """What goes into it."""
+
+
+def listing(prompt: Described) -> dict[str, Any]:
+    """Return *prompt* as ``prompts/list`` shows it (2025-11-25 and 2026-07-28, server/prompts)."""
+    shown: dict[str, Any] = {"name": prompt.name}
+    if prompt.title is not None:
+        shown["title"] = prompt.title
+    shown["description"] = prompt.description
+    if prompt.arguments:
+        shown["arguments"] = [_listing(argument) for argument in prompt.arguments]
+    return shown
+
+
+def argument_of(prompt: Described, name: str) -> Argument:
+    """Return the argument *name* of *prompt*; raises ``InvalidParams`` naming those there are."""
+    for argument in prompt.arguments:
+        if argument.name == name:
+            return argument
+    known = ", ".join(argument.name for argument in prompt.arguments)
+    raise InvalidParams(f"prompt {prompt.name}: unknown argument {name!r}; expected {known or 'no arguments'}")
+
+
+def given(prompt: Described, values: object) -> dict[str, str]:
+    """Return those of *values* (decoded JSON) that are given to *prompt*, not empty; raises ``InvalidParams``."""
+    if not isinstance(values, Mapping):
+        raise InvalidParams(f"prompt {prompt.name}: arguments: expected an object, got {type(values).__name__}")
+    kept: dict[str, str] = {}
+    for name, value in values.items():
+        argument = argument_of(prompt, name)
+        if not isinstance(value, str):
+            raise _fault(prompt, argument, f"expected a string, got {type(value).__name__}")
+        if argument.type == "boolean" and value not in ("", "true", "false"):
+            raise _fault(prompt, argument, f'expected "true" or "false", got {value[:40]!r}')
+        if value:
+            kept[name] = value
+    for argument in prompt.arguments:
+        if argument.required and argument.name not in kept:
+            wrong = "is empty" if argument.name in values else "is missing; it is required"
+            raise _fault(prompt, argument, wrong)
+    return kept
+
+
+def _fault(prompt: Described, argument: Argument, what: str) -> InvalidParams:
+    return InvalidParams(f"prompt {prompt.name}: argument '{argument.name}': {what}")
 
 
 def _listing(argument: Argument) -> dict[str, Any]:

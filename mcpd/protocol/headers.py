@@ -20,7 +20,14 @@ LAST_EVENT = b"last-event-id"
 RESUME = b"mcpd-resume"
 """Not of MCP: the place behind which a stateless stream begins, as a comment in an earlier one told it."""
 
-NAME_PARAM = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+NAME_PARAM = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
 """Which parameter ``Mcp-Name`` repeats, by method."""
 
 _PREFIX, _SUFFIX = "=?base64?", "?="

@@ -8,6 +8,7 @@ the shell asks for ``phase``.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
@@ -87,6 +88,26 @@ class Stream(Protocol):
 
     def closed(self) -> None:
         """The client is gone."""
+
+
+class Waiter(Protocol):
+    """Who answers a request later than in its turn."""
+
+    def awaited(self, reply: Callable[[HttpResponse | HttpStream], None]) -> None:
+        """The client waits; *reply* is to be called once."""
+
+    def quiet(self) -> None:
+        """The client has waited for a while and heard nothing."""
+
+    def closed(self) -> None:
+        """The client is gone."""
+
+
+class HttpLater(msgspec.Struct, frozen=True):
+    """An answer still to be made, by *waiter*; ``headers`` go into it."""
+
+    waiter: Waiter
+    headers: bytes = b""
 
 
 class HttpStream(msgspec.Struct, frozen=True):

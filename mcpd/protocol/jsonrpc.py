@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -20,6 +21,14 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     params: dict[str, Any]
     id: Id
     is_notification: bool
+
+
+class Response(msgspec.Struct, frozen=True):
+    """A client's answer to a request of ours: what it has for ``result``, or its ``error`` in words."""
+
+    id: str
+    result: object = None
+    error: str | None = None
 
 
 def decode(body: bytes) -> Any:
@@ -54,6 +63,27 @@ def receive(value: object) -> Request:
     if not is_id(request_id):
         raise InvalidRequest(f'member "id": expected a string or a whole number, got {_show(request_id)}')
     return Request(method, params, request_id, False)
+
+
+def response(value: object) -> Response | None:
+    """Return the response that *value* is, None if it is something else; ids of ours are strings."""
+    if not isinstance(value, dict) or "method" in value or not isinstance(value.get("id"), str):
+        return None
+    if "error" in value:
+        error = value["error"]
+        message = error.get("message") if isinstance(error, dict) else None
+        return Response(value["id"], error=str(message)[:1000])
+    return Response(value["id"], value["result"]) if "result" in value else None
+
+
+def encode_request(request_id: str, method: str, params: Mapping[str, object]) -> bytes:
+    """Return a request of ours to the client."""
+    return orjson.dumps({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+
+
+def encode_notification(method: str, params: Mapping[str, object]) -> bytes:
+    """Return a notification to the client."""
+    return orjson.dumps({"jsonrpc": "2.0", "method": method, "params": params})
 
 
 def split_batch(value: object) -> list[object]:

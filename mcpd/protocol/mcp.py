@@ -6,6 +6,7 @@ The era is told by the body, never by a header: ``_meta`` with a protocol versio
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,7 @@ import orjson
 
 from mcpd import __version__
 from mcpd.errors import InvalidParams, InvalidRequest, UnsupportedProtocolVersion
-from mcpd.protocol import headers, revisions
+from mcpd.protocol import asks, headers, revisions
 from mcpd.protocol.http import HttpRequest
 from mcpd.protocol.jsonrpc import Request
 from mcpd.protocol.revisions import Revision
@@ -25,6 +26,8 @@ INSTRUCTIONS = (
     "log_activity (status started or in_progress, with paths and component) and close it with status completed or "
     "failed; keep your state current with update_status or heartbeat. Every tool takes dry_run."
 )
+_PARTS = ("form", "url", "tools")  # of elicitation and sampling
+_TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _RESULT_META = orjson.Fragment(orjson.dumps({revisions.SERVER_INFO: SERVER_INFO}))
 
 
@@ -111,12 +114,15 @@ def complete(revision: Revision, result: dict[str, Any], cache: CacheHint | None
 def capabilities(revision: Revision) -> dict[str, object]:
     """Return what this server offers, in the terms of *revision*."""
     offered: dict[str, object] = {
-        "tools": {},
+        "tools": {"listChanged": True},
         "resources": {"subscribe": True, "listChanged": True},
         "prompts": {"listChanged": True},
     }
+    offered["logging"] = {}
     if revision.completions:
         offered["completions"] = {}
+    if not revision.handshake:
+        offered["extensions"] = {revisions.TASKS: {}}
     return offered
 
 
@@ -124,6 +130,8 @@ def shape_item(revision: Revision, listing: dict[str, Any]) -> dict[str, Any]:
     """Return the *listing* of a resource, template or prompt with what *revision* knows of."""
     if not revision.structure:
         listing.pop("title", None)
+    if not revision.icons:
+        listing.pop("icons", None)
     return listing
 
 
@@ -134,6 +142,11 @@ def shape_tool(revision: Revision, listing: dict[str, Any]) -> dict[str, Any]:
         unknown |= {"title", "outputSchema"}
     if not revision.annotations:
         unknown.add("annotations")
+    if not revision.icons:
+        unknown.add("icons")
+    output = listing.get("outputSchema")
+    if output is not None and not revision.any_structure and output.get("type") != "object":
+        unknown.add("outputSchema")
     return {key: value for key, value in listing.items() if key not in unknown}
 
 
@@ -159,6 +172,32 @@ def initialize(params: dict[str, Any]) -> tuple[Revision, dict[str, Any]]:
     }
 
 
+def asked_capabilities(params: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the client's capabilities in ``initialize`` that decide what it can be asked, two levels deep."""
+    declared = params.get("capabilities")
+    found: dict[str, Any] = {}
+    for name in asks.ANSWERED_CAPABILITIES:
+        capability = declared.get(name) if isinstance(declared, dict) else None
+        if isinstance(capability, dict):
+            found[name] = {part: {} for part in _PARTS if isinstance(capability.get(part), dict)}
+    return found
+
+
+def trace_parent(params: dict[str, Any]) -> str | None:
+    """Return the W3C ``traceparent`` in ``_meta`` (2026-07-28 basic/index); one that is none is ignored, as asked."""
+    meta = params.get("_meta")
+    if not isinstance(meta, dict) or "traceparent" not in meta:
+        return None
+    parent = meta["traceparent"]
+    return parent if isinstance(parent, str) and _TRACE_PARENT.fullmatch(parent) else None
+
+
+def takes_stream(http: HttpRequest) -> bool:
+    """Say whether the client of *http* takes an event stream for its answer."""
+    accept = http.headers.get(b"accept", b"*/*").lower()
+    return any(kind in accept for kind in _STREAMS)
+
+
 def check_media_types(http: HttpRequest) -> None:
     """Raise ``InvalidRequest`` (415, 406) unless *http* sends JSON and can take JSON or an event stream."""
     fault = _media_fault(http.headers.get(b"content-type"), http.headers.get(b"accept"))
@@ -168,11 +207,11 @@ def check_media_types(http: HttpRequest) -> None:
 
 def check_accepts_stream(http: HttpRequest) -> None:
     """Raise ``InvalidRequest`` (406) unless the client of *http* takes an event stream."""
-    accept = http.headers.get(b"accept", b"*/*").lower()
-    if not any(kind in accept for kind in (b"text/event-stream", b"text/*", b"*/*")):
+    if not takes_stream(http):
         raise InvalidRequest("Accept does not name text/event-stream, and this answer is one", http_status=406)
 
 
+_STREAMS = (b"text/event-stream", b"text/*", b"*/*")
 _ACCEPTABLE = (b"application/json", b"text/event-stream", b"*/*", b"application/*")
 
 

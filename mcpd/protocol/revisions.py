@@ -13,6 +13,8 @@ CLIENT_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 CLIENT_INFO = "io.modelcontextprotocol/clientInfo"
 SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
+LOG_LEVEL = "io.modelcontextprotocol/logLevel"
+TASKS = "io.modelcontextprotocol/tasks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,10 @@ class Revision:
     ``annotations``: tools carry hints on what they do (from 2025-03-26, server/tools).
     ``structure``: tools carry titles and output schemas, results structured content (from 2025-06-18, server/tools);
     resources and prompts carry titles too (server/resources, server/prompts).
+    ``any_structure``: structured content may be any JSON value, not only an object (2026-07-28 server/tools).
+    ``audio``: content may be a sound (from 2025-03-26, server/tools, tool result).
+    ``icons``: tools, resources, prompts and the server carry pictures (from 2025-11-25, basic/index).
+    ``elicitation_ids``: a request to open a URL carries an id (2025-11-25 client/elicitation; dropped in 2026-07-28).
     ``completions``: the capability by that name (from 2025-03-26, server/utilities/completion).
     ``resource_not_found``: the error code for it (to 2025-11-25 server/resources, error handling: -32002; 2026-07-28:
     -32602).
@@ -40,6 +46,10 @@ class Revision:
     batches: bool = False
     annotations: bool = True
     structure: bool = True
+    any_structure: bool = False
+    audio: bool = True
+    icons: bool = False
+    elicitation_ids: bool = False
     completions: bool = True
     resource_not_found: int = -32002
     priming: bool = False
@@ -50,11 +60,13 @@ class Revision:
 MODERN = Revision(
     "2026-07-28",
     handshake=False,
+    any_structure=True,
+    icons=True,
     resource_not_found=-32602,
     result_type=True,
     cache_hints=True,
 )
-HANDSHAKE = Revision("2025-11-25", priming=True)
+HANDSHAKE = Revision("2025-11-25", icons=True, elicitation_ids=True, priming=True)
 
 REVISIONS = {
     revision.version: revision
@@ -64,7 +76,7 @@ REVISIONS = {
         Revision("2025-06-18"),
         Revision("2025-03-26", batches=True, structure=False),
         # Its own transport is HTTP+SSE, but SDKs of its time speak it over Streamable HTTP too.
-        Revision("2024-11-05", annotations=False, structure=False, completions=False),
+        Revision("2024-11-05", annotations=False, structure=False, audio=False, completions=False),
     )
 }
 SUPPORTED = tuple(REVISIONS)

@@ -1,49 +1,49 @@
 """Session ids that describe themselves: signed, so that any process with the key can tell who opened what.
 
-A restart forgets nothing, since nothing is kept: ``Mcp-Session-Id`` holds the negotiated version, the caller and the
-time, under an HMAC (2025-11-25 basic/transports, session management: ids of visible ASCII, cryptographically secure).
-Key, clock and randomness are arguments.
+A restart forgets nothing, since nothing is kept: ``Mcp-Session-Id`` holds the negotiated version, the caller, what the
+client can do and the time (2025-11-25 basic/transports, session management: ids of visible ASCII, cryptographically
+secure). Key, clock and randomness are arguments.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import secrets
+from typing import Any
 
 import msgspec
 
 from mcpd.errors import SessionNotFound
+from mcpd.protocol.signing import Signer
 
 _CACHE_SIZE = 4096
-KEY_BYTES = 32
 
 
 class Session(msgspec.Struct, frozen=True, gc=False):
-    """What an id says: the negotiated ``version``, the ``caller`` it is bound to, when it was issued, a nonce."""
+    """What an id says.
+
+    The negotiated ``version``, the ``caller`` it is bound to, when it was issued, a nonce, and what the client can do
+    (``capabilities`` of ``initialize``, those that we make use of).
+    """
 
     version: str
     caller: str
     issued_us: int
     nonce: str
+    capabilities: dict[str, Any] = {}
 
 
 class SessionSigner:
-    """Issue and read session ids with one secret *key* (at least ``KEY_BYTES`` random bytes)."""
+    """Issue and read session ids with one secret *key* (at least ``signing.KEY_BYTES`` random bytes)."""
 
     def __init__(self, key: bytes) -> None:
-        if len(key) < KEY_BYTES:
-            raise ValueError(f"session key of {len(key)} bytes; expected at least {KEY_BYTES}")
-        self._key = key
+        self._signer = Signer(key, b"session")
         self._known: dict[str, Session] = {}
         self._decoder = msgspec.json.Decoder(Session)
 
-    def issue(self, version: str, caller: str, now_us: int) -> str:
+    def issue(self, version: str, caller: str, now_us: int, capabilities: dict[str, Any] | None = None) -> str:
         """Return a new id for *caller* (its name) who negotiated *version* at *now_us* (µs since the epoch)."""
-        session = Session(version, caller, now_us, secrets.token_hex(8))
-        payload = _b64(msgspec.json.encode(session))
-        return f"{payload}.{self._sign(payload)}"
+        session = Session(version, caller, now_us, secrets.token_hex(8), capabilities or {})
+        return self._signer.seal(msgspec.json.encode(session))
 
     def read(self, session_id: str, caller: str) -> Session:
         """Return what *session_id* says; raises ``SessionNotFound`` if it is not ours or not *caller*'s."""
@@ -53,21 +53,14 @@ class SessionSigner:
         return session
 
     def _verify(self, session_id: str) -> Session:
-        payload, _, signature = session_id.partition(".")
-        if not hmac.compare_digest(self._sign(payload).encode(), signature.encode("utf-8", "replace")):
+        payload = self._signer.open(session_id)
+        if payload is None:
             raise SessionNotFound("no such session; start a new one with initialize")
         try:
-            session = self._decoder.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        except (binascii.Error, msgspec.DecodeError) as exc:
+            session = self._decoder.decode(payload)
+        except msgspec.DecodeError as exc:
             raise SessionNotFound("no such session; start a new one with initialize") from exc
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
         self._known[session_id] = session
         return session
-
-    def _sign(self, payload: str) -> str:
-        return _b64(hmac.digest(self._key, payload.encode("utf-8", "replace"), "sha256"))
-
-
-def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 import orjson
 
+from mcpd.protocol.content import Icon
 from mcpd.resources.files import not_found
 from mcpd.store.database import Database
 
@@ -47,9 +48,14 @@ def json_content(value: object, ttl_ms: int = 0) -> Content:
     return Content(JSON, orjson.dumps(value).decode(), ttl_ms)
 
 
+def nothing(_db: Database, _prefix: str, _limit: int) -> tuple[list[str], int]:
+    """Complete nothing."""
+    return [], 0
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource, listed always."""
+    """One resource, listed always; of a *watched* one every change is an event."""
 
     uri: str
     name: str
@@ -57,24 +63,28 @@ class Resource:
     description: str
     mime_type: str
     read: Callable[[Reading], Content]
+    watched: bool = False
+    icons: tuple[Icon, ...] = ()
 
     def listing(self) -> dict[str, Any]:
         """Return the resource as ``resources/list`` shows it."""
-        return {
+        shown: dict[str, Any] = {
             "uri": self.uri,
             "name": self.name,
             "title": self.title,
             "description": self.description,
             "mimeType": self.mime_type,
         }
+        return shown | {"icons": msgspec.to_builtins(self.icons)} if self.icons else shown
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Resources of one kind, told apart by the *variable* in their URI.
+    """Resources of one kind, told apart by the *variable* in their URI, between *prefix* and *suffix*.
 
     ``read`` gets the whole URI and the variable's value; ``names`` returns the values that follow one, for the list,
     None where there are too many to list; ``complete`` those that begin with a prefix, and how many there are.
+    Of *watched* ones every change is an event.
     """
 
     prefix: str
@@ -84,14 +94,16 @@ class Template:
     description: str
     mime_type: str | None
     read: Callable[[Reading, str, str], Content]
-    complete: Callable[[Database, str, int], tuple[list[str], int]]
+    complete: Callable[[Database, str, int], tuple[list[str], int]] = nothing
     names: Callable[[Database, str, int], list[str]] | None = None
     reserved: bool = False
+    suffix: str = ""
+    watched: bool = False
 
     @property
     def uri_template(self) -> str:
         """The template (RFC 6570); a *reserved* variable may hold slashes."""
-        return f"{self.prefix}{{{'+' * self.reserved}{self.variable}}}"
+        return f"{self.prefix}{{{'+' * self.reserved}{self.variable}}}{self.suffix}"
 
     def listing(self) -> dict[str, Any]:
         """Return the template as ``resources/templates/list`` shows it."""
@@ -106,7 +118,7 @@ class Template:
     def member(self, value: str) -> dict[str, Any]:
         """Return the resource of *value* as ``resources/list`` shows it."""
         shown = {
-            "uri": self.prefix + quote(value, safe=""),
+            "uri": f"{self.prefix}{quote(value, safe='')}{self.suffix}",
             "name": value,
             "title": f"{self.title}: {value}",
             "description": self.description,
@@ -114,10 +126,10 @@ class Template:
         return shown if self.mime_type is None else shown | {"mimeType": self.mime_type}
 
 
-def variable(uri: str, prefix: str) -> str:
-    """Return the value, percent-decoded, that *uri* has behind *prefix*; raises ``ResourceNotFound`` if it is none."""
+def variable(uri: str, template: Template) -> str:
+    """Return the value, percent-decoded, that *uri* has for *template*; raises ``ResourceNotFound`` if it is none."""
     try:
-        value = unquote_to_bytes(uri[len(prefix) :]).decode()
+        value = unquote_to_bytes(uri[len(template.prefix) : len(uri) - len(template.suffix)]).decode()
     except UnicodeDecodeError as exc:
         raise not_found(uri) from exc
     if not value:

@@ -99,6 +99,7 @@ ACTIVITIES = Resource(
     description=f"The last {RECENT} activities that agents logged, newest first.",
     mime_type=JSON,
     read=_activities,
+    watched=True,
 )
 
 AGENT = Template(
@@ -109,6 +110,7 @@ AGENT = Template(
     description="An agent's status, current task, when it was last heard of, and the claims it holds.",
     mime_type=JSON,
     read=_agent,
+    watched=True,
     names=lambda db, after, limit: names.after(db, "agents", after, limit),
     complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit),
 )
@@ -121,6 +123,7 @@ COMPONENT = Template(
     description="A component's owner, status, version, paths and metadata.",
     mime_type=JSON,
     read=_component,
+    watched=True,
     names=lambda db, after, limit: names.after(db, "components", after, limit),
     complete=lambda db, prefix, limit: names.beginning(db, "components", prefix, limit),
 )
@@ -133,6 +136,7 @@ CONFIG = Template(
     description="What is known of a registered agent: its capabilities, metadata and times.",
     mime_type=JSON,
     read=_config,
+    watched=True,
     names=lambda db, after, limit: names.after(db, "agents", after, limit),
     complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit),
 )

@@ -16,17 +16,27 @@ Listing = dict[str, Any]
 
 
 class Resources:
-    """What can be read: files of the project, *document* (the API's description), the database's schema and content."""
+    """What can be read: files of the project, *document* (the API's description), the database's schema and content.
 
-    def __init__(self, files: Files, document: Callable[[], dict[str, Any]]) -> None:
+    *resources* and *templates* are those of plug-ins.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        document: Callable[[], dict[str, Any]],
+        resources: Sequence[Resource] = (),
+        templates: Sequence[Template] = (),
+    ) -> None:
         self._files = files
         self._readme = project.readme(files)
-        self._fixed = (project.SCHEMA, project.api(document), coordination.ACTIVITIES)
+        self._fixed = (project.SCHEMA, project.api(document), coordination.ACTIVITIES, *resources)
         self.templates: Sequence[Template] = (
             coordination.AGENT,
             coordination.COMPONENT,
             coordination.CONFIG,
             project.file_template(files),
+            *templates,
         )
 
     def read(self, reading: Reading, uri: str) -> Content:
@@ -36,7 +46,7 @@ class Resources:
                 return resource.read(reading)
         template = self._template_of(uri)
         # Files decode their own URI: what is a path has more ways to be wrong.
-        value = uri if template.prefix == SCHEME else variable(uri, template.prefix)
+        value = uri if template.prefix == SCHEME else variable(uri, template)
         return template.read(reading, uri, value)
 
     def page(self, db: Database, position: Position | None, limit: int) -> tuple[list[Listing], Position | None]:
@@ -66,7 +76,7 @@ class Resources:
             if resource.uri == uri:
                 return resource.listing()
         template = self._template_of(uri)
-        name = uri.removeprefix(SCHEME) if template.prefix == SCHEME else variable(uri, template.prefix)
+        name = uri.removeprefix(SCHEME) if template.prefix == SCHEME else variable(uri, template)
         return template.member(name) | {"uri": uri, "mimeType": content.mime_type}
 
     def template(self, uri_template: str) -> Template | None:
@@ -77,13 +87,20 @@ class Resources:
         """Say whether *uri* is a resource without a template."""
         return any(resource.uri == uri for resource in (self._readme, *self._fixed))
 
+    def is_watched(self, uri: str) -> bool:
+        """Say whether updates of the resource *uri* can be told at all; files, for one, change without telling us."""
+        for resource in self._fixed:
+            if resource.uri == uri:
+                return resource.watched
+        return any(t.watched and uri.startswith(t.prefix) and uri.endswith(t.suffix) for t in self.templates)
+
     def paths(self, prefix: str) -> list[str]:
         """Return the paths of the project that begin with *prefix*."""
         return self._files.beginning(prefix)
 
     def _template_of(self, uri: str) -> Template:
         for template in self.templates:
-            if uri.startswith(template.prefix):
+            if uri.startswith(template.prefix) and uri.endswith(template.suffix):
                 return template
         raise not_found(uri)
 

@@ -10,6 +10,7 @@ import orjson
 from mcpd.errors import AccessDenied, ResourceDenied
 from mcpd.prompts import library
 from mcpd.prompts.base import Prompt
+from mcpd.prompts.functions import FunctionPrompt
 from mcpd.resources.base import JSON
 from mcpd.server import primitives
 from mcpd.server.work import Work
@@ -26,13 +27,16 @@ Item = dict[str, Any]
 def counts(work: Work) -> dict[str, int]:
     """Return how many resources and prompts there are."""
     with store_errors():
-        return {"resources_count": work.resources.count(work.db), "prompts_count": stored_prompts.count(work.db)}
+        return {
+            "resources_count": work.site.resources.count(work.db),
+            "prompts_count": stored_prompts.count(work.db) + len(work.site.prompts),
+        }
 
 
 def resources(work: Work) -> list[Item]:
     """Return the resources, {uri, name, type, description} each."""
     with store_errors():
-        page, _ = work.resources.page(work.db, None, MAX_ITEMS)
+        page, _ = work.site.resources.page(work.db, None, MAX_ITEMS)
     return [_item(listing) for listing in page]
 
 
@@ -42,7 +46,7 @@ def read_resource(work: Work, params: dict[str, Any]) -> Item:
         uri, content = primitives.read_resource(work, params.get("uri"))
     except ResourceDenied as error:
         raise AccessDenied(error.message, error.data, http_status=200) from error
-    metadata = _item(work.resources.listing(uri, content))
+    metadata = _item(work.site.resources.listing(uri, content))
     if isinstance(content.data, bytes):
         encoded = base64.b64encode(content.data).decode("ascii")
         return {"uri": uri, "content": encoded, "metadata": metadata | {"encoding": "base64"}}
@@ -53,7 +57,7 @@ def read_resource(work: Work, params: dict[str, Any]) -> Item:
 def prompts(work: Work) -> list[Item]:
     """Return the prompts, {name, description, category, arguments, template} each."""
     with store_errors():
-        return [_prompt(prompt) for prompt in library.page(work.db, "", MAX_ITEMS)]
+        return [_prompt(prompt) for prompt in primitives.all_prompts(work, "", MAX_ITEMS)]
 
 
 def execute_prompt(work: Work, params: dict[str, Any]) -> Item:
@@ -71,14 +75,14 @@ def _item(listing: Item) -> Item:
     return {"uri": listing["uri"], "name": listing["name"], "type": kind, "description": listing["description"]}
 
 
-def _prompt(prompt: Prompt) -> Item:
+def _prompt(prompt: Prompt | FunctionPrompt) -> Item:
     arguments = [{"name": a.name, "type": a.type, "required": a.required} for a in prompt.arguments]
     return {
         "name": prompt.name,
         "description": prompt.description,
-        "category": prompt.category,
+        "category": prompt.category if isinstance(prompt, Prompt) else "plug-in",
         "arguments": arguments,
-        "template": prompt.template,
+        "template": prompt.template if isinstance(prompt, Prompt) else None,
     }
 
 

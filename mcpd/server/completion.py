@@ -6,7 +6,7 @@ from typing import Any
 
 from mcpd.errors import InvalidParams
 from mcpd.prompts import library
-from mcpd.prompts.base import Argument
+from mcpd.prompts.base import Argument, argument_of
 from mcpd.server.work import Work
 from mcpd.store import names
 
@@ -27,7 +27,8 @@ def complete(work: Work, params: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(ref, dict) or kind not in ("ref/prompt", "ref/resource"):
         raise InvalidParams('params "ref": expected an object whose type is "ref/prompt" or "ref/resource"')
     if kind == "ref/prompt":
-        argument = library.get(work.db, ref.get("name")).argument(name)
+        made = work.site.prompts.get(str(ref.get("name")))
+        argument = argument_of(made or library.get(work.db, ref.get("name")), name)
         values, total = _of_argument(work, argument, prefix)
     else:
         values, total = _of_template(work, ref.get("uri"), name, prefix)
@@ -47,7 +48,7 @@ def _argument(argument: object) -> tuple[str, str]:
 
 def _of_argument(work: Work, argument: Argument, prefix: str) -> tuple[list[str], int]:
     if argument.source == "paths":
-        found = work.resources.paths(prefix)
+        found = work.site.resources.paths(prefix)
     elif argument.source is not None:
         return names.beginning(work.db, argument.source, prefix, MAX_VALUES)
     else:
@@ -59,9 +60,9 @@ def _of_argument(work: Work, argument: Argument, prefix: str) -> tuple[list[str]
 def _of_template(work: Work, uri: object, name: str, prefix: str) -> tuple[list[str], int]:
     if not isinstance(uri, str):
         raise InvalidParams('params "ref": expected the URI template of a resource as uri')
-    template = work.resources.template(uri)
+    template = work.site.resources.template(uri)
     if template is None:
-        known = "it has no variables" if work.resources.is_fixed(uri) else "resources/templates/list names them"
+        known = "it has no variables" if work.site.resources.is_fixed(uri) else "resources/templates/list names them"
         raise InvalidParams(f"resource {uri[:200]!r} is no template; {known}")
     if name != template.variable:
         raise InvalidParams(f"template {uri!r} has no variable {name[:80]!r}; expected {template.variable!r}")

@@ -20,21 +20,33 @@ from mcpd.access.callers import Caller
 from mcpd.access.origins import OriginGuard
 from mcpd.config import Config
 from mcpd.errors import AccessDenied, Error, InvalidRequest, StoreUnavailable
-from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream
+from mcpd.plugins.base import Plugin
+from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.sessions import SessionSigner
+from mcpd.protocol.states import StateSigner
 from mcpd.resources.files import Files
 from mcpd.resources.registry import Resources
-from mcpd.server import dialect_endpoint, mcp_endpoint, openapi, prompts_endpoint, rest
+from mcpd.server import dialect_endpoint, in_session, mcp_endpoint, openapi, prompts_endpoint, rest
+from mcpd.server.calls import Calls
 from mcpd.server.dialect_endpoint import DialectEndpoint
 from mcpd.server.hub import Hub
+from mcpd.server.in_session import InSession
+from mcpd.server.jobs import Jobs
 from mcpd.server.listen import Streams
 from mcpd.server.mcp_endpoint import McpEndpoint
+from mcpd.server.methods import Methods
 from mcpd.server.sessions import Sessions
+from mcpd.server.site import Limits, Site
+from mcpd.server.sse_endpoint import MESSAGES, SseEndpoint
+from mcpd.server.tasks import Tasks
+from mcpd.server.tool_list import ToolList
 from mcpd.server.work import Work
+from mcpd.store import events, lists
 from mcpd.store.database import Database
 from mcpd.store.turn import Turn
+from mcpd.tools.registry import TOOLS
 
-Reply = HttpResponse | HttpStream
+Reply = HttpResponse | HttpStream | HttpLater
 Handler = Callable[[HttpRequest, Work], Reply]
 Refusal = Callable[[Work, Error], HttpResponse]
 
@@ -64,6 +76,7 @@ class Answer(msgspec.Struct, frozen=True):
     fault: Exception | None = None
 
 
+NO_PLUGIN = Plugin()
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _CORS = (
     b"Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS\r\n"
@@ -76,22 +89,51 @@ _CORS = (
 class Core:
     """Answer requests on *db* as *config* says; one instance a process, on the thread that owns *db*."""
 
-    def __init__(self, db: Database, config: Config, signer: SessionSigner) -> None:
+    def __init__(self, db: Database, config: Config, key: bytes, plugin: Plugin = NO_PLUGIN) -> None:
         self._db = db
-        self._claim_ttl_us = int(config.coordination.claim_ttl_s * 1e6)
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
-        sessions = Sessions(signer, db)
+        self._site = self._made_site(config, plugin)
         self._hub = Hub(db)
-        mcp = McpEndpoint(sessions, Streams(self._hub, db))
-        self._resources = Resources(
+        self.jobs = Jobs()
+        self.calls = Calls(self._site, db, self.jobs, StateSigner(key))
+        self._routes = self._made_routes(config, Sessions(SessionSigner(key), db))
+
+    def _made_site(self, config: Config, plugin: Plugin) -> Site:
+        tools = {**TOOLS, **{tool.name: tool for tool in plugin.tools}}
+        resources = Resources(
             Files(config.resources.roots, config.resources.max_file_bytes),
             lambda: openapi.document({path: route.handlers for path, route in self._routes.items()}),
+            plugin.resources,
+            plugin.templates,
         )
+        return Site(
+            tools,
+            ToolList(tools),
+            {prompt.name: prompt for prompt in plugin.prompts},
+            resources,
+            int(config.coordination.claim_ttl_s * 1e6),
+            Limits(config.tools.max_calls, config.tools.timeout_s, config.tools.task_ttl_s),
+        )
+
+    def _made_routes(self, config: Config, sessions: Sessions) -> dict[str, Route]:
+        streams = Streams(self._hub, self._db)
+        handshake = {
+            "resources/subscribe": streams.subscribe,
+            "resources/unsubscribe": streams.unsubscribe,
+            "logging/setLevel": in_session.set_level,
+        }
+        methods = Methods(handshake, Tasks(self.calls).methods)
+        conversation = InSession(methods, self.calls)
+        mcp = McpEndpoint(sessions, streams, methods, self.calls, conversation)
+        sse = SseEndpoint(self._hub, self._db, conversation, self.calls)
+        dialect = DialectEndpoint(sessions, self._site, methods, self.calls)
         status = rest.Status(int(config.coordination.active_window_s * 1e6))
-        self._routes = {
+        return {
             "/mcp": Route({"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse),
-            "/jsonrpc": Route({"POST": DialectEndpoint(sessions).post}, dialect_endpoint.refuse),
+            "/sse": Route({"GET": sse.open}, mcp_endpoint.refuse),
+            MESSAGES: Route({"POST": sse.post}, mcp_endpoint.refuse),
+            "/jsonrpc": Route({"POST": dialect.post}, dialect_endpoint.refuse),
             "/api/mcp/status": Route({"GET": status.get}, rest.refuse),
             "/api/mcp/health": Route({"GET": rest.health}, rest.refuse, open=True),
             "/api/mcp/capabilities": Route({"GET": rest.capabilities}, rest.refuse),
@@ -104,21 +146,40 @@ class Core:
         }
 
     def answer_turn(self, exchanges: Sequence[Exchange], now_us: int) -> list[Answer]:
-        """Return the answers to *exchanges*, in order, after everything they changed was committed."""
+        """Return the answers to *exchanges*, in order, after everything they and waiting jobs changed was committed."""
         turn = Turn(self._db)
         answers = [self._answer(exchange, turn, now_us) for exchange in exchanges]
+        settle = self.jobs.perform(turn, now_us) if self.jobs.waiting else None
+        lost: StoreUnavailable | None = None
         try:
             turn.commit()
         except StoreUnavailable as error:
-            return [
+            lost = error
+            answers = [
                 self._take_back(exchange, answer, error) if answer.work.stored else answer
                 for exchange, answer in zip(exchanges, answers, strict=True)
             ]
-        self._hub.publish()
+        else:
+            self._hub.publish()
+        if settle is not None:
+            settle(lost)
+        for answer in answers:
+            if answer.work.then is not None:
+                answer.work.then(lost if answer.work.stored else None)
         return answers
 
-    def close(self) -> None:
-        """End every stream, since the daemon stops."""
+    async def start(self) -> None:
+        """Take up what was under way when the last daemon stopped; tell clients if our tools are others than its."""
+        await self.calls.recover()
+        await self.calls.change(self._compare_lists)
+
+    def _compare_lists(self, db: Database, now_us: int) -> None:
+        if lists.changed(db, "tools", self._site.tool_list.digest()):
+            events.add(db, now_us, "tools.changed", None, {})
+
+    async def close(self) -> None:
+        """End what is under way and every stream, since the daemon stops."""
+        await self.calls.close()
         self._hub.close()
 
     def _answer(self, exchange: Exchange, turn: Turn, now_us: int) -> Answer:
@@ -127,9 +188,7 @@ class Core:
         asked_id = http.headers.get(b"x-request-id")
         request_id = asked_id.decode() if asked_id and _REQUEST_ID.fullmatch(asked_id) else next(self._ids)
         route, target = self._find(http.path)
-        work = Work(
-            turn, self._db, exchange.caller.name, now_us, request_id, self._claim_ttl_us, self._resources, target
-        )
+        work = Work(turn, self._db, exchange.caller.name, now_us, request_id, self._site, target)
         fault = None
         response: Reply
         try:
@@ -188,4 +247,6 @@ class Core:
             lines += b"Access-Control-Expose-Headers: Mcp-Session-Id, X-Request-ID\r\n"
         if isinstance(response, HttpStream):
             return HttpStream(response.stream, lines)
+        if isinstance(response, HttpLater):
+            return HttpLater(response.waiter, lines)
         return HttpResponse(response.status, response.body, lines, response.content_type)

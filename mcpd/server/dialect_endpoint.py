@@ -14,12 +14,16 @@ import orjson
 
 from mcpd.errors import Error, MethodNotFound
 from mcpd.protocol import headers, jsonrpc, mcp, revisions
-from mcpd.protocol.http import HttpRequest, HttpResponse
+from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse
 from mcpd.protocol.jsonrpc import Request
-from mcpd.server import catalogue, methods
+from mcpd.server import catalogue
+from mcpd.server.calls import Calls
+from mcpd.server.channel import HttpChannel
+from mcpd.server.in_session import call_request
+from mcpd.server.methods import Methods
 from mcpd.server.sessions import Sessions
+from mcpd.server.site import Site
 from mcpd.server.work import Work, call_tool, fragment
-from mcpd.tools.registry import TOOLS
 
 DIALECT_VERSION = "2025-06-18"
 """What the old system called its protocol; its clients compare it."""
@@ -30,19 +34,23 @@ CAPABILITIES: dict[str, object] = {
     "features": {"idempotency": False, "dry_run": True, "streaming": False, "batch": False},
 }
 
-_TOOLS = fragment(
-    [{"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema} for tool in TOOLS.values()]
-)
-
 
 class DialectEndpoint:
     """Answer the older dialect; *sessions* are those of ``/mcp``."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, site: Site, methods: Methods, calls: Calls) -> None:
         self._sessions = sessions
+        self._standard = methods
+        self._calls = calls
+        tools = fragment(
+            [
+                {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
+                for tool in site.tools.values()
+            ]
+        )
         self._methods: dict[str, Callable[[Work, dict[str, Any]], object]] = {
             "initialize": self._initialize,
-            "tools/list": lambda _work, _params: _TOOLS,
+            "tools/list": lambda _work, _params: tools,
             "tools/call": lambda work, params: orjson.Fragment(call_tool(work, params)),
             "resources/list": lambda work, _params: catalogue.resources(work),
             "resources/read": catalogue.read_resource,
@@ -52,7 +60,7 @@ class DialectEndpoint:
             "ping": lambda _work, _params: {},
         }
 
-    def post(self, http: HttpRequest, work: Work) -> HttpResponse:
+    def post(self, http: HttpRequest, work: Work) -> HttpResponse | HttpLater:
         """Answer one posted message; a notification is carried out and gets 204."""
         try:
             value = jsonrpc.decode(http.body)
@@ -61,21 +69,37 @@ class DialectEndpoint:
             work.method = request.method
             if request.method.startswith("notifications/"):
                 return HttpResponse(204)
-            result = self._answer(http, request, work)
+            self._find_revision(http, request, work)
+            if self._calls.takes(request.method, request.params):
+                return self._begin(request, work)
+            result = self._answer(request, work)
             if request.is_notification:
                 return HttpResponse(204)
             return HttpResponse(200, jsonrpc.encode_result(request.id, result))
         except Error as error:
             return refuse(work, error)
 
-    def _answer(self, http: HttpRequest, request: Request, work: Work) -> object:
+    def _find_revision(self, http: HttpRequest, request: Request, work: Work) -> None:
+        """Note in *work* the revision that *request* speaks of, if it does."""
         meta = request.params.get("_meta")
-        if isinstance(meta, dict) and revisions.PROTOCOL_VERSION in meta:
-            return methods.answer(work, request, mcp.stateless_revision(mcp.modern_version(request)))
         session_id = http.header(headers.SESSION)
-        if session_id is not None and request.method != "initialize":
-            session = self._sessions.find(work, session_id)
-            return methods.answer(work, request, revisions.REVISIONS[session.version])
+        if isinstance(meta, dict) and revisions.PROTOCOL_VERSION in meta:
+            work.revision = mcp.stateless_revision(mcp.modern_version(request))
+            work.capabilities = meta[revisions.CLIENT_CAPABILITIES]
+        elif session_id is not None and request.method != "initialize":
+            work.revision = revisions.REVISIONS[self._sessions.find(work, session_id).version]
+
+    def _begin(self, request: Request, work: Work) -> HttpLater:
+        """Run what takes longer; what has to ask its client cannot be done here, where nothing can be asked."""
+        work.revision = work.revision or revisions.REVISIONS[DIALECT_VERSION]
+        work.session_id = None
+        channel = HttpChannel(takes_stream=False)
+        self._calls.begin(call_request(work, request, None), channel, call_id="", answers={})
+        return HttpLater(channel)
+
+    def _answer(self, request: Request, work: Work) -> object:
+        if work.revision is not None:
+            return self._standard.answer(work, request, work.revision)
         method = self._methods.get(request.method)
         if method is None:
             raise MethodNotFound(f"method {request.method!r} is not known at /jsonrpc")
@@ -84,7 +108,7 @@ class DialectEndpoint:
     def _initialize(self, work: Work, params: dict[str, Any]) -> object:
         asked = params.get("protocolVersion", revisions.HANDSHAKE.version)
         revision, standard = mcp.initialize({**params, "protocolVersion": asked})
-        session_id = self._sessions.open(work, revision.version)
+        session_id = self._sessions.open(work, revision.version, {})
         if "protocolVersion" in params:
             return {**standard, "sessionId": session_id}
         return {
@@ -92,7 +116,7 @@ class DialectEndpoint:
             "protocol_version": DIALECT_VERSION,
             "server_name": "MCP Multi-Agent System",
             "capabilities": CAPABILITIES,
-            "tools_count": len(TOOLS),
+            "tools_count": len(work.site.tools),
             **catalogue.counts(work),
             "session_id": session_id,
             "sessionId": session_id,

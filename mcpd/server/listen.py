@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from mcpd.errors import InvalidParams, ResourceNotFound
 from mcpd.protocol import jsonrpc, mcp, revisions, sse
+from mcpd.protocol.jsonrpc import Request
 from mcpd.protocol.revisions import Revision
 from mcpd.resources.base import Reading
-from mcpd.server import notices
+from mcpd.server import notices, task_rows, tasks
 from mcpd.server.hub import Hub, Listener
 from mcpd.server.notices import Filter
 from mcpd.server.work import Work
@@ -19,7 +21,12 @@ from mcpd.store.database import Database, store_errors
 
 MAX_URIS = 1000
 RETRY_MS = 500
-_LISTS = {"resourcesListChanged": notices.RESOURCES_CHANGED, "promptsListChanged": notices.PROMPTS_CHANGED}
+MAX_TASKS = 100
+_LISTS = {
+    "toolsListChanged": notices.TOOLS_CHANGED,
+    "resourcesListChanged": notices.RESOURCES_CHANGED,
+    "promptsListChanged": notices.PROMPTS_CHANGED,
+}
 
 
 class Subscription(Listener):
@@ -29,17 +36,21 @@ class Subscription(Listener):
     comments, which every other client ignores, tell the place, and *since* is where it had come to.
     """
 
-    def __init__(self, hub: Hub, request_id: jsonrpc.Id, params: dict[str, Any], since: str | None = None) -> None:
+    def __init__(self, hub: Hub, work: Work, request: Request, since: str | None = None) -> None:
         super().__init__(hub, _place(hub, since))
-        self._id = request_id
-        self._meta = {revisions.SUBSCRIPTION_ID: request_id}
-        self._honoured, self._filter = _read_filter(params)
+        self._id = request.id
+        self._db = work.db
+        self._meta = {revisions.SUBSCRIPTION_ID: request.id}
+        self._honoured, self._filter = _read_filter(work, request.params)
 
     def filter(self) -> Filter:
         return self._filter
 
     def encode(self, notification: dict[str, Any]) -> bytes:
-        params = {**notification["params"], "_meta": self._meta}
+        params = notification["params"]
+        if notification["method"] == notices.TASK:
+            params = task_rows.shown(self._db, params["taskId"])
+        params = {**params, "_meta": self._meta}
         return sse.encode_place(self.seq) + sse.encode_event(orjson.dumps({**notification, "params": params}))
 
     def greeting(self) -> bytes:
@@ -62,7 +73,7 @@ class SessionStream(Listener):
         self.uris: frozenset[str] = frozenset()
 
     def filter(self) -> Filter:
-        return Filter(frozenset(_LISTS.values()), self.uris)
+        return Filter(notices.LISTS, self.uris)
 
     def encode(self, notification: dict[str, Any]) -> bytes:
         return sse.encode_event(orjson.dumps(notification), str(self.seq))
@@ -87,8 +98,11 @@ class Streams:
         self._db = db
         self._by_session: dict[str, SessionStream] = {}
 
-    def open(self, nonce: str, last_event_id: str | None, revision: Revision) -> SessionStream:
-        """Return a new stream for the session *nonce*, from behind *last_event_id* on; an older one ends."""
+    def open(self, work: Work, last_event_id: str | None) -> SessionStream:
+        """Return a new stream for the session of *work*, from behind *last_event_id* on; an older one ends."""
+        nonce, revision = work.session_id, work.revision
+        assert nonce is not None
+        assert revision is not None
         stream = SessionStream(self, nonce, _place(self.hub, last_event_id), revision)
         older = self._by_session.pop(nonce, None)
         if older is not None:
@@ -108,32 +122,34 @@ class Streams:
         if self._by_session.get(nonce) is stream:
             del self._by_session[nonce]
 
+    def subscribe(self, work: Work, params: dict[str, Any], revision: Revision) -> object:
+        """Tell the session of *work* of updates of a resource (2025-11-25 server/resources, subscriptions)."""
+        uri = _subscribable(work, params, revision)
+        return self._change(work, lambda nonce: sessions.subscribe(work.db, nonce, uri, work.now_us))
 
-def subscribe(work: Work, params: dict[str, Any], revision: Revision) -> None:
-    """Tell the session of *work* of updates of a resource (2025-11-25 server/resources, subscriptions)."""
-    uri, nonce = _subscribable(work, params, revision), work.session_id
-    assert nonce is not None
-    work.stored = True
-    work.turn.run(lambda: sessions.subscribe(work.db, nonce, uri, work.now_us))
+    def unsubscribe(self, work: Work, params: dict[str, Any], revision: Revision) -> object:
+        """Tell the session of *work* no more of updates of a resource."""
+        uri = _subscribable(work, params, revision)
+        return self._change(work, lambda nonce: sessions.unsubscribe(work.db, nonce, uri))
 
-
-def unsubscribe(work: Work, params: dict[str, Any], revision: Revision) -> None:
-    """Tell the session of *work* no more of updates of a resource."""
-    uri, nonce = _subscribable(work, params, revision), work.session_id
-    assert nonce is not None
-    work.stored = True
-    work.turn.run(lambda: sessions.unsubscribe(work.db, nonce, uri))
+    def _change(self, work: Work, change: Callable[[str], None]) -> object:
+        nonce = work.session_id
+        assert nonce is not None
+        work.stored = True
+        work.turn.run(lambda: change(nonce))
+        self.refresh(nonce)
+        return {}
 
 
 def _subscribable(work: Work, params: dict[str, Any], revision: Revision) -> str:
     uri = params.get("uri")
     if not isinstance(uri, str):
         raise InvalidParams('params "uri": expected the URI of a resource')
-    if not notices.is_watched(uri):
+    if not work.site.resources.is_watched(uri):
         raise InvalidParams(f"changes of {uri[:200]!r} are not watched; read it again instead", {"uri": uri})
     try:
         with store_errors():
-            work.resources.read(Reading(work.db, work.now_us), uri)
+            work.site.resources.read(Reading(work.db, work.now_us), uri)
     except ResourceNotFound as error:
         error.code = revision.resource_not_found
         raise
@@ -146,7 +162,7 @@ def _place(hub: Hub, since: str | None) -> int:
     return min(int(since), newest) if since is not None and since.isdecimal() and len(since) < 19 else newest
 
 
-def _read_filter(params: dict[str, Any]) -> tuple[dict[str, object], Filter]:
+def _read_filter(work: Work, params: dict[str, Any]) -> tuple[dict[str, object], Filter]:
     """Return what of the asked-for *params* is honoured, and the filter for it; raises ``InvalidParams``."""
     asked = params.get("notifications")
     if not isinstance(asked, dict):
@@ -155,7 +171,20 @@ def _read_filter(params: dict[str, Any]) -> tuple[dict[str, object], Filter]:
     uris = asked.get("resourceSubscriptions", [])
     if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris) or len(uris) > MAX_URIS:
         raise InvalidParams(f'params "resourceSubscriptions": expected an array of at most {MAX_URIS} resource URIs')
-    watched = [uri for uri in uris if notices.is_watched(uri)]
+    watched = [uri for uri in uris if work.site.resources.is_watched(uri)]
     if watched:
         honoured["resourceSubscriptions"] = watched
-    return honoured, Filter(frozenset(_LISTS[kind] for kind in honoured if kind in _LISTS), frozenset(watched))
+    own = _own_tasks(work, asked.get("taskIds"))
+    if own:
+        honoured["taskIds"] = own
+    lists = frozenset(_LISTS[kind] for kind in honoured if kind in _LISTS)
+    return honoured, Filter(lists, frozenset(watched), frozenset(own))
+
+
+def _own_tasks(work: Work, asked: object) -> list[str]:
+    if asked is None:
+        return []
+    tasks.require_extension(work)
+    if not isinstance(asked, list) or len(asked) > MAX_TASKS:
+        raise InvalidParams(f'params "taskIds": expected an array of at most {MAX_TASKS} ids of tasks')
+    return [task_id for task_id in asked if tasks.find_own(work, task_id) is not None]

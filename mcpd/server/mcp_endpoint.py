@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from mcpd.errors import DIALECT_CODES, Error, InvalidRequest
-from mcpd.protocol import headers, jsonrpc, mcp
-from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream
+from typing import Any
+
+from mcpd.errors import Error, InvalidParams, InvalidRequest
+from mcpd.protocol import headers, jsonrpc, mcp, params, revisions, states
+from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.jsonrpc import Request
-from mcpd.protocol.revisions import Revision
-from mcpd.server import methods
-from mcpd.server.listen import Streams, Subscription, subscribe, unsubscribe
+from mcpd.server import replies
+from mcpd.server.batch import Batch
+from mcpd.server.calls import Calls
+from mcpd.server.channel import Channel, HttpChannel
+from mcpd.server.context import LEVELS
+from mcpd.server.in_session import InSession, call_request, receive
+from mcpd.server.listen import Streams, Subscription
+from mcpd.server.methods import Methods
 from mcpd.server.sessions import Sessions
 from mcpd.server.work import Work
 
+Reply = HttpResponse | HttpStream | HttpLater
 _ACCEPTED = HttpResponse(202)
-_SUBSCRIBING = {"resources/subscribe": subscribe, "resources/unsubscribe": unsubscribe}
 
 
 class McpEndpoint:
     """Answer MCP requests; the handshake era's are found in *sessions*, their streams in *streams*."""
 
-    def __init__(self, sessions: Sessions, streams: Streams) -> None:
+    def __init__(
+        self, sessions: Sessions, streams: Streams, methods: Methods, calls: Calls, in_session: InSession
+    ) -> None:
         self._sessions = sessions
         self._streams = streams
+        self._methods = methods
+        self._calls = calls
+        self._in_session = in_session
 
-    def post(self, http: HttpRequest, work: Work) -> HttpResponse | HttpStream:
+    def post(self, http: HttpRequest, work: Work) -> Reply:
         """Answer one posted message; errors come out as JSON-RPC errors with the HTTP status the revision asks for."""
         handshake = False
         try:
@@ -31,11 +43,16 @@ class McpEndpoint:
             value = jsonrpc.decode(http.body)
             if isinstance(value, list):
                 return self._batch(http, value, work)
-            request = _receive(value, work)
+            if headers.SESSION in http.headers and jsonrpc.response(value) is not None:
+                handshake = True
+                return self._of_session(http, value, work)
+            request = receive(value, work, self._methods)
             if mcp.is_modern(request, http):
                 return self._stateless(http, request, work)
             handshake = True
-            return self._in_session(http, request, work)
+            if request.method == "initialize":
+                return self._initialize(request, work)
+            return self._of_session(http, value, work)
         except Error as error:
             return refuse(work, error, handshake=handshake)
 
@@ -45,9 +62,9 @@ class McpEndpoint:
             if headers.SESSION not in http.headers:
                 return _only_post(http, work)
             mcp.check_accepts_stream(http)
-            revision = self._revision(http, work)
-            assert work.session_id is not None
-            return HttpStream(self._streams.open(work.session_id, http.header(headers.LAST_EVENT), revision))
+            self._find_session(http, work)
+            last = http.header(headers.LAST_EVENT)
+            return self._calls.resume(work, last) or HttpStream(self._streams.open(work, last))
         except Error as error:
             return refuse(work, error)
 
@@ -56,75 +73,102 @@ class McpEndpoint:
         try:
             if headers.SESSION not in http.headers:
                 return _only_post(http, work)
-            self._sessions.end(work, _session_id(http))
+            self._sessions.end(work, _session_id(http), self._calls.end_session)
         except Error as error:
             return refuse(work, error)
         return HttpResponse(204)
 
-    def _stateless(self, http: HttpRequest, request: Request, work: Work) -> HttpResponse | HttpStream:
+    def _stateless(self, http: HttpRequest, request: Request, work: Work) -> Reply:
         version = mcp.modern_version(request)
         headers.check(http, version, request.method, request.params)
         revision = mcp.stateless_revision(version)
         if request.is_notification:
             return _ACCEPTED
+        work.revision = revision
+        meta: dict[str, Any] = request.params["_meta"]
+        work.capabilities = meta[revisions.CLIENT_CAPABILITIES]
+        if request.method == "tools/call":
+            marked = work.site.tool_list.header_params.get(str(request.params.get("name")))
+            if marked:
+                params.check(http, marked, request.params.get("arguments"))
         if request.method == "subscriptions/listen":
-            return HttpStream(Subscription(self._streams.hub, request.id, request.params, http.header(headers.RESUME)))
-        return HttpResponse(200, jsonrpc.encode_result(request.id, methods.answer(work, request, revision)))
+            return HttpStream(Subscription(self._streams.hub, work, request, http.header(headers.RESUME)))
+        level = meta.get(revisions.LOG_LEVEL)
+        if level is not None and level not in LEVELS:
+            raise InvalidParams(f"params._meta {revisions.LOG_LEVEL!r}: expected one of {', '.join(LEVELS)}")
+        if self._calls.takes(request.method, request.params):
+            return self._begin(http, request, work, level)
+        return HttpResponse(200, jsonrpc.encode_result(request.id, self._methods.answer(work, request, revision)))
 
-    def _in_session(self, http: HttpRequest, request: Request, work: Work) -> HttpResponse:
-        if request.method == "initialize":
-            return self._initialize(request, work)
-        revision = self._revision(http, work)
-        if request.is_notification:
-            return _ACCEPTED
-        return HttpResponse(200, jsonrpc.encode_result(request.id, self._result(request, work, revision)))
+    def _begin(self, http: HttpRequest, request: Request, work: Work, level: str | None) -> HttpLater:
+        answers = self._answers(request, work)
+        channel = HttpChannel(takes_stream=mcp.takes_stream(http))
+        run = self._calls.begin(call_request(work, request, level), channel, call_id="", answers=answers)
+        # 2026-07-28 basic/patterns/cancellation: the client that closes the response does not want it any more.
+        channel.gone = run.cancel
+        return HttpLater(channel)
 
-    def _result(self, request: Request, work: Work, revision: Revision) -> object:
-        """Return the result of *request* in a session."""
-        change = _SUBSCRIBING.get(request.method)
-        if change is None:
-            return methods.answer(work, request, revision)
-        assert work.session_id is not None
-        change(work, request.params, revision)
-        self._streams.refresh(work.session_id)
-        return {}
+    def _answers(self, request: Request, work: Work) -> dict[str, Any]:
+        """Return what was answered in the rounds before, and in this one (2026-07-28 basic/patterns/mrtr)."""
+        state, responses = request.params.get("requestState"), request.params.get("inputResponses")
+        if responses is not None and not isinstance(responses, dict):
+            raise InvalidParams('params "inputResponses": expected an object with an answer to each question')
+        answers = {key: {"result": response} for key, response in (responses or {}).items()}
+        if state is None:
+            return answers
+        digest = states.digest(request.method, request.params)
+        return answers | self._calls.states.read(state, work.caller, digest, work.now_us)
+
+    def _of_session(self, http: HttpRequest, value: object, work: Work) -> Reply:
+        self._find_session(http, work)
+        later: list[HttpChannel] = []
+
+        def open_channel() -> tuple[str, Channel]:
+            call_id, channel = self._calls.channel(work, takes_stream=mcp.takes_stream(http))
+            later.append(channel)
+            return call_id, channel
+
+        response = self._in_session.take(value, work, open_channel)
+        if later:
+            return HttpLater(later[0])
+        return _ACCEPTED if response is None else HttpResponse(200, response)
 
     def _initialize(self, request: Request, work: Work) -> HttpResponse:
         revision, result = mcp.initialize(request.params)
-        line = f"Mcp-Session-Id: {self._sessions.open(work, revision.version)}\r\n".encode("ascii")
+        session_id = self._sessions.open(work, revision.version, mcp.asked_capabilities(request.params))
+        line = f"Mcp-Session-Id: {session_id}\r\n".encode("ascii")
         return HttpResponse(200, jsonrpc.encode_result(request.id, result), line)
 
-    def _revision(self, http: HttpRequest, work: Work) -> Revision:
-        return mcp.check_session_version(http, self._sessions.find(work, _session_id(http)).version)
+    def _find_session(self, http: HttpRequest, work: Work) -> None:
+        session = self._sessions.find(work, _session_id(http))
+        work.revision = mcp.check_session_version(http, session.version)
 
-    def _batch(self, http: HttpRequest, value: list[object], work: Work) -> HttpResponse:
+    def _batch(self, http: HttpRequest, value: list[object], work: Work) -> HttpResponse | HttpLater:
         """Answer each message of a batch by itself, in order (2025-03-26 basic); the others do not know batches."""
-        if headers.SESSION not in http.headers or not (revision := self._revision(http, work)).batches:
+        if headers.SESSION in http.headers:
+            self._find_session(http, work)
+        if work.revision is None or not work.revision.batches:
             raise InvalidRequest("a batch of messages is part of protocol version 2025-03-26 only; send one message")
-        responses = [self._in_batch(message, work, revision) for message in jsonrpc.split_batch(value)]
+        batch = Batch(HttpChannel(takes_stream=mcp.takes_stream(http)))
+        for message in jsonrpc.split_batch(value):
+            batch.take(self._in_batch(message, work, batch))
         work.message_id = None
-        answered = [response for response in responses if response]
-        return HttpResponse(200, jsonrpc.join_batch(answered)) if answered else _ACCEPTED
+        return batch.reply()
 
-    def _in_batch(self, message: object, work: Work, revision: Revision) -> bytes:
+    def _in_batch(self, message: object, work: Work, batch: Batch) -> bytes | None:
         try:
-            request = _receive(message, work)
-            if request.method == "initialize":
+            if isinstance(message, dict) and message.get("method") == "initialize":
+                work.message_id = jsonrpc.readable_id(message)
                 raise InvalidRequest("initialize cannot be part of a batch (2025-03-26 basic/lifecycle)")
-            if request.is_notification:
-                return b""
-            return jsonrpc.encode_result(request.id, self._result(request, work, revision))
+            return self._in_session.take(message, work, batch.open)
         except Error as error:
             return refuse(work, error, handshake=True).body
 
 
-def _receive(value: object, work: Work) -> Request:
-    work.message_id = jsonrpc.readable_id(value)
-    request = jsonrpc.receive(value)
-    work.method = request.method
-    if request.is_notification and (methods.is_request(request.method) or request.method in _SUBSCRIBING):
-        raise InvalidRequest(f'method {request.method!r} wants an answer; member "id" is missing')
-    return request
+def refuse(work: Work, error: Error, *, handshake: bool = False) -> HttpResponse:
+    """Return *error* as MCP tells it, noted in *work*."""
+    work.refusal = error.message
+    return HttpResponse(*replies.error(work.message_id, error, handshake=handshake))
 
 
 def _only_post(http: HttpRequest, work: Work) -> HttpResponse:
@@ -138,17 +182,3 @@ def _session_id(http: HttpRequest) -> str:
     if session_id is None:
         raise InvalidRequest("header Mcp-Session-Id is missing; start a session with initialize")
     return session_id
-
-
-def refuse(work: Work, error: Error, *, handshake: bool = False) -> HttpResponse:
-    """Return *error* as MCP tells it.
-
-    The handshake era answers -32601 with HTTP 200, the stateless one with 404; what the transport refuses keeps its
-    status in both. Codes of the older dialect never leave here (2026-07-28 basic/index, error codes).
-    """
-    work.refusal = error.message
-    status = error.http_status
-    if status == 503 or (handshake and error.code == -32601):
-        status = 200
-    shown = InvalidRequest(error.message, error.data) if error.code in DIALECT_CODES else error
-    return HttpResponse(status, jsonrpc.encode_error(work.message_id, shown))

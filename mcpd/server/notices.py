@@ -16,20 +16,24 @@ import orjson
 from mcpd.store.database import Row
 
 RESOURCES_CHANGED = "notifications/resources/list_changed"
+TOOLS_CHANGED = "notifications/tools/list_changed"
 PROMPTS_CHANGED = "notifications/prompts/list_changed"
 UPDATED = "notifications/resources/updated"
+TASK = "notifications/tasks"
+LISTS = frozenset({TOOLS_CHANGED, RESOURCES_CHANGED, PROMPTS_CHANGED})
+RESOURCE_UPDATED = "resource.updated"
+"""The topic by which a plug-in tells that what one of its resources holds has changed (``uri`` in its data)."""
 
 _ABOUT_AGENT = ("agent://", "config://agents/")
-_WATCHED = (*_ABOUT_AGENT, "component://", "activity://")
-"""Of which resources a change is an event; files, for one, change without telling us."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What one listener wants: ``lists`` by notification method, updates of the resources in ``uris``."""
+    """What one listener wants: ``lists`` by notification method, updates of the resources ``uris`` and ``tasks``."""
 
     lists: frozenset[str]
     uris: frozenset[str]
+    tasks: frozenset[str] = frozenset()
 
 
 def read(row: Row, wanted: Filter) -> Iterator[dict[str, Any]]:
@@ -41,16 +45,15 @@ def read(row: Row, wanted: Filter) -> Iterator[dict[str, Any]]:
     if wanted.uris:
         for uri in wanted.uris.intersection(_updated(topic, agent, data)):
             yield {"method": UPDATED, "params": {"uri": uri}}
-
-
-def is_watched(uri: str) -> bool:
-    """Say whether updates of the resource *uri* can be told at all."""
-    return uri.startswith(_WATCHED)
+    if wanted.tasks and topic == "task.status" and (task := _field(data, "task")) in wanted.tasks:
+        yield {"method": TASK, "params": {"taskId": task}}
 
 
 def _lists_changed(topic: str, data: str) -> Iterator[str]:
     if topic == "prompts.changed":
         yield PROMPTS_CHANGED
+    elif topic == "tools.changed":
+        yield TOOLS_CHANGED
     elif topic == "agent.new" or (topic == "component.registered" and _field(data, "version") == 1):
         yield RESOURCES_CHANGED
 
@@ -62,6 +65,8 @@ def _updated(topic: str, agent: str | None, data: str) -> set[str]:
     uris = {scheme + quote(agent, safe="") for scheme in _ABOUT_AGENT} if agent is not None else set()
     if topic in ("activity.logged", "collaboration.requested"):
         uris.add("activity://recent")
+    if topic == RESOURCE_UPDATED:
+        uris.add(str(_field(data, "uri")))
     if topic == "component.registered":
         uris.add("component://" + quote(str(_field(data, "component")), safe=""))
     return uris

@@ -7,6 +7,8 @@ from typing import Any
 
 from mcpd.errors import InvalidParams, ResourceDenied, ResourceNotFound
 from mcpd.prompts import library
+from mcpd.prompts.base import Prompt
+from mcpd.prompts.functions import FunctionPrompt
 from mcpd.protocol import cursors, mcp
 from mcpd.protocol.mcp import CacheHint
 from mcpd.protocol.revisions import Revision
@@ -37,7 +39,7 @@ def read_resource(work: Work, uri: object) -> tuple[str, Content]:
     def read() -> Content:
         if len(uri) > MAX_URI:
             raise ResourceDenied(f"the URI has more than {MAX_URI} characters", {"uri": uri, "reason": "malformed"})
-        content = work.resources.read(Reading(work.db, work.now_us), uri)
+        content = work.site.resources.read(Reading(work.db, work.now_us), uri)
         log(None)
         return content
 
@@ -53,7 +55,7 @@ def _resources_list(work: Work, params: dict[str, Any], revision: Revision) -> o
     position = cursors.position("resources/list", params)
     with store_errors():
         try:
-            page, last = work.resources.page(work.db, position, cursors.PAGE_SIZE)
+            page, last = work.site.resources.page(work.db, position, cursors.PAGE_SIZE)
         except ValueError as exc:
             raise cursors.unknown("resources/list") from exc
     result: dict[str, Any] = {"resources": [mcp.shape_item(revision, listing) for listing in page]}
@@ -65,7 +67,7 @@ def _resources_list(work: Work, params: dict[str, Any], revision: Revision) -> o
 def _templates_list(work: Work, params: dict[str, Any], revision: Revision) -> object:
     method = "resources/templates/list"
     position = cursors.position(method, params)
-    templates = {template.uri_template: template for template in work.resources.templates}
+    templates = {template.uri_template: template for template in work.site.resources.templates}
     start = 0
     if position is not None:
         if position[-1] not in templates:
@@ -89,10 +91,19 @@ def _resources_read(work: Work, params: dict[str, Any], revision: Revision) -> o
     return mcp.complete(revision, {"contents": [content.listing(uri)]}, hint)
 
 
+def all_prompts(work: Work, after: str, limit: int) -> list[Prompt | FunctionPrompt]:
+    """Return *limit* prompts behind the one called *after*, by name; a plug-in's goes before a stored one."""
+    made = work.site.prompts
+    found: dict[str, Prompt | FunctionPrompt] = {prompt.name: prompt for prompt in library.page(work.db, after, limit)}
+    found.update({name: prompt for name, prompt in made.items() if name > after})
+    return [found[name] for name in sorted(found)][:limit]
+
+
 def _prompts_list(work: Work, params: dict[str, Any], revision: Revision) -> object:
     position = cursors.position("prompts/list", params)
+    after = "" if position is None else position[-1]
     with store_errors():
-        found = library.page(work.db, "" if position is None else position[-1], cursors.PAGE_SIZE + 1)
+        found = all_prompts(work, after, cursors.PAGE_SIZE + 1)
     page = found[: cursors.PAGE_SIZE]
     result: dict[str, Any] = {"prompts": [mcp.shape_item(revision, prompt.listing()) for prompt in page]}
     if len(found) > len(page):

@@ -14,7 +14,6 @@ from mcpd.server.work import Work
 from mcpd.store import activities, agents, components, decisions
 from mcpd.store.database import store_errors
 from mcpd.times import rfc3339
-from mcpd.tools.registry import TOOLS
 
 _HOUR_US = 3_600_000_000
 _MAX_AGENTS = 200
@@ -99,7 +98,7 @@ class Status:
                 "total_components": registered,
                 "active_agents": active,
                 "agents_online": active,
-                "tools_available": len(TOOLS),
+                "tools_available": len(work.site.tools),
                 "resources_available": available["resources_count"],
                 "prompts_available": available["prompts_count"],
             },
@@ -108,7 +107,7 @@ class Status:
                 "active_agents": active,
                 "registered_components": registered,
                 "pending_decisions": decisions.count_pending(db),
-                "tools_available": len(TOOLS),
+                "tools_available": len(work.site.tools),
             },
             "timestamp": rfc3339(work.now_us),
         }

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import orjson
 
-from mcpd.errors import Error, InvalidParams
+from mcpd.errors import Error, InvalidParams, StoreUnavailable
 from mcpd.protocol.jsonrpc import Id
-from mcpd.resources.registry import Resources
+from mcpd.protocol.revisions import Revision
+from mcpd.server.site import Site
 from mcpd.store import audit
 from mcpd.store.audit import Entry
 from mcpd.store.database import Database
 from mcpd.store.turn import Turn
-from mcpd.tools.base import Arguments, Call, Result
-from mcpd.tools.registry import TOOLS, AnyTool
+from mcpd.tools.base import Arguments, Call, Result, Tool
 
 
 class Work(msgspec.Struct):
     """A request under way; ``target`` is what ``{name}`` in its route stands for.
 
-    The second half is filled in as it goes and ends up in the journal.
+    The second half is filled in as it goes; much of it ends up in the journal. ``then`` is done after the commit.
     """
 
     turn: Turn
@@ -30,14 +31,17 @@ class Work(msgspec.Struct):
     caller: str
     now_us: int
     request_id: str
-    claim_ttl_us: int
-    resources: Resources
+    site: Site
     target: str = ""
     session_id: str | None = None
+    revision: Revision | None = None
+    capabilities: dict[str, Any] = {}
+    trace: str | None = None
     message_id: Id = None
     method: str | None = None
     tool: str | None = None
     stored: bool = False
+    then: Callable[[StoreUnavailable | None], None] | None = None
     refusal: str | None = None  # in words: an exception would keep its frames alive, and they this
 
 
@@ -55,8 +59,8 @@ def call_tool(work: Work, params: dict[str, Any]) -> bytes:
     work.stored = True
     started_ns = time.perf_counter_ns()
     try:
-        tool = TOOLS.get(name)
-        if tool is None:
+        tool = work.site.tools.get(name)
+        if not isinstance(tool, Tool):
             raise InvalidParams(f"unknown tool {name!r}; tools/list names them")
         return _run(work, tool, _convert(tool, arguments), arguments, started_ns)
     except Error as error:
@@ -70,7 +74,7 @@ class ArgumentsRefused(InvalidParams):
     """The arguments do not fit the tool's schema; MCP answers with a result that the model can read and correct."""
 
 
-def _convert(tool: AnyTool, arguments: object) -> Arguments:
+def _convert(tool: Tool[Any, Any], arguments: object) -> Arguments:
     try:
         converted: Arguments = tool.convert(arguments)
     except InvalidParams as exc:
@@ -78,8 +82,8 @@ def _convert(tool: AnyTool, arguments: object) -> Arguments:
     return converted
 
 
-def _run(work: Work, tool: AnyTool, converted: Arguments, arguments: object, started_ns: int) -> bytes:
-    call = Call(work.db, work.caller, work.now_us, work.claim_ttl_us)
+def _run(work: Work, tool: Tool[Any, Any], converted: Arguments, arguments: object, started_ns: int) -> bytes:
+    call = Call(work.db, work.caller, work.now_us, work.site.claim_ttl_us)
 
     def change() -> Result:
         result: Result = tool.call(call, converted)
@@ -106,6 +110,7 @@ def _entry(work: Work, outcome: str, arguments: object, started_ns: int) -> Entr
         work.request_id,
         work.session_id,
         arguments,
+        work.trace,
     )
 
 

@@ -13,7 +13,11 @@ _MAX_DETAILS_BYTES = 8192
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One audited request; ``arguments`` is what was asked, ``outcome`` ok, dry_run, refused or failed."""
+    """One audited request.
+
+    ``arguments`` is what was asked, ``outcome`` ok, dry_run, refused or failed, for a call that takes longer also
+    cancelled, input_required or task; ``trace`` is its W3C traceparent.
+    """
 
     at_us: int
     caller: str
@@ -24,6 +28,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     request_id: str
     session_id: str | None
     arguments: object
+    trace: str | None = None
 
 
 def add(db: Database, entry: Entry) -> None:
@@ -32,10 +37,11 @@ def add(db: Database, entry: Entry) -> None:
     if len(details) > _MAX_DETAILS_BYTES:
         details = orjson.dumps({"size_bytes": len(details), "sha256": hashlib.sha256(details).hexdigest()})
     db.execute(
-        "INSERT INTO audit (at_us, caller, operation, resource, outcome, duration_us, request_id, session_id, details)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO audit (at_us, caller, operation, resource, outcome, duration_us, request_id, session_id, details,"
+        " trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             entry.at_us, entry.caller, entry.operation, entry.resource, entry.outcome,
             entry.duration_us, entry.request_id, entry.session_id, details.decode(),
+            entry.trace,
         ),
     )  # fmt: skip

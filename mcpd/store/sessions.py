@@ -1,4 +1,4 @@
-"""What is kept of sessions: those that were ended, and subscriptions. All else lives in the signed id."""
+"""What is kept of sessions: those that were ended, subscriptions, log levels. All else lives in the signed id."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from mcpd.store.database import Database
 def end(db: Database, nonce: str, now_us: int) -> None:
     """Remember that the session *nonce* was ended."""
     db.execute("INSERT OR IGNORE INTO ended_sessions VALUES (?, ?)", (nonce, now_us))
+    forget(db, nonce)
+
+
+def forget(db: Database, nonce: str) -> None:
+    """Forget what was kept of the session *nonce*."""
     db.execute("DELETE FROM session_subscriptions WHERE nonce = ?", (nonce,))
+    db.execute("DELETE FROM session_log_levels WHERE nonce = ?", (nonce,))
 
 
 def ended(db: Database) -> set[str]:
@@ -20,6 +26,7 @@ def forget_before(db: Database, before_us: int) -> None:
     """Forget what was kept of sessions before *before_us*, whose ids have expired by now."""
     db.execute("DELETE FROM ended_sessions WHERE ended_us < ?", (before_us,))
     db.execute("DELETE FROM session_subscriptions WHERE since_us < ?", (before_us,))
+    db.execute("DELETE FROM session_log_levels WHERE since_us < ?", (before_us,))
 
 
 def subscribe(db: Database, nonce: str, uri: str, now_us: int) -> None:
@@ -35,3 +42,14 @@ def unsubscribe(db: Database, nonce: str, uri: str) -> None:
 def subscriptions(db: Database, nonce: str) -> set[str]:
     """Return the resources of whose updates the session *nonce* is told."""
     return {str(row[0]) for row in db.rows("SELECT uri FROM session_subscriptions WHERE nonce = ?", (nonce,))}
+
+
+def set_log_level(db: Database, nonce: str, level: str, now_us: int) -> None:
+    """Tell the session *nonce* from now on what is logged from *level* on."""
+    db.execute("INSERT OR REPLACE INTO session_log_levels VALUES (?, ?, ?)", (nonce, level, now_us))
+
+
+def log_level(db: Database, nonce: str) -> str | None:
+    """Return the level that the session *nonce* asked for, None if it did not."""
+    row = db.one("SELECT level FROM session_log_levels WHERE nonce = ?", (nonce,))
+    return None if row is None else str(row[0])

@@ -1,4 +1,4 @@
-"""All tools, by name and in the order in which clients see them."""
+"""The tools that mcpd brings itself, by name and in the order in which clients see them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 from mcpd.tools.activities import LOG_ACTIVITY
 from mcpd.tools.agents import HEARTBEAT, UPDATE_STATUS
+from mcpd.tools.asynchronous import AsyncTool
 from mcpd.tools.base import Tool
 from mcpd.tools.claims import CHECK_CONFLICTS
 from mcpd.tools.collaborations import REQUEST_COLLABORATION
 from mcpd.tools.components import FIND_COMPONENT_OWNER, REGISTER_COMPONENT
 from mcpd.tools.decisions import PROPOSE_DECISION
 
-AnyTool = Tool[Any, Any]
+AnyTool = Tool[Any, Any] | AsyncTool
 
 TOOLS: Mapping[str, AnyTool] = {
     tool.name: tool
@@ -28,3 +29,8 @@ TOOLS: Mapping[str, AnyTool] = {
         FIND_COMPONENT_OWNER,
     )
 }
+
+
+def listing(tool: AnyTool) -> dict[str, Any]:
+    """Return *tool* as ``tools/list`` shows it."""
+    return tool.listing(tool.input_schema, tool.output_schema)

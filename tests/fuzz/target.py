@@ -12,7 +12,7 @@ from mcpd.config import Config
 from mcpd.errors import Error
 from mcpd.protocol.head import HeadMemory
 from mcpd.protocol.http import HttpResponse, Limits, RequestReader
-from mcpd.protocol.sessions import KEY_BYTES, SessionSigner
+from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server.core import Core, Exchange
 from mcpd.store import schema
 from mcpd.store.database import Database
@@ -28,7 +28,7 @@ class Target:
     def __init__(self, directory: str) -> None:
         db = Database(f"{directory}/mcp.db")
         schema.migrate(db, 1)
-        self._core = Core(db, Config(), SessionSigner(bytes(KEY_BYTES)))
+        self._core = Core(db, Config(), bytes(KEY_BYTES))
         self._heads = HeadMemory()
 
     def feed(self, data: bytes) -> int:

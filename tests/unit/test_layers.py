@@ -20,9 +20,10 @@ BELOW = {
     "access": BASE | {"protocol", "store"},
     "tools": BASE | {"protocol", "store", "access"},
     "resources": BASE | {"protocol", "store"},
-    "prompts": BASE | {"store"},
-    "server": BASE | {"protocol", "store", "access", "tools", "resources", "prompts"},
-    "daemons": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "server", "bridge"},
+    "prompts": BASE | {"protocol", "store", "tools"},
+    "plugins": BASE | {"protocol", "store", "tools", "resources", "prompts"},
+    "server": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins"},
+    "daemons": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"},
     "ctl": BASE | {"protocol", "store", "access", "tools"},
     "bridge": BASE | {"protocol"},
 }

@@ -22,7 +22,7 @@ from mcpd.ctl import main as mcpctl
 from mcpd.ctl.client import Refused
 from mcpd.daemons import migrate, rpc, stdio
 from mcpd.protocol import revisions
-from mcpd.protocol.sessions import KEY_BYTES, SessionSigner
+from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server.core import Core
 from mcpd.store.database import Database
 
@@ -173,7 +173,7 @@ def test_every_unit_is_in_the_overview() -> None:
 
 
 def test_every_endpoint_is_in_the_overview(db: Database) -> None:
-    routes = Core(db, Config(), SessionSigner(bytes(KEY_BYTES)))._routes
+    routes = Core(db, Config(), bytes(KEY_BYTES))._routes
     served = {f"{method} {path}" for path, route in routes.items() for method in route.handlers}
     listed = re.findall(
         r"^\.It Li ((?:GET|POST|PUT|DELETE) /\S+)", section("mcpd.7", "DESCRIPTION"), flags=re.MULTILINE

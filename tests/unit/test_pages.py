@@ -13,11 +13,14 @@ from mcpd.protocol import cursors, revisions
 from mcpd.protocol.jsonrpc import Request
 from mcpd.resources.files import Files
 from mcpd.resources.registry import Resources
-from mcpd.server import methods
+from mcpd.server.methods import Methods
+from mcpd.server.site import Site
+from mcpd.server.tool_list import ToolList
 from mcpd.server.work import Work
 from mcpd.store import agents, components
 from mcpd.store.database import Database
 from mcpd.store.turn import Turn
+from mcpd.tools.registry import TOOLS
 
 LISTS = {
     "tools/list": ("tools", "name"),
@@ -31,13 +34,14 @@ Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 @pytest.fixture
 def ask(db: Database) -> Ask:
-    resources = Resources(Files([], 1024), dict)
+    methods = Methods({}, {})
     for number in range(5):
         agents.touch(db, f"a{number}", 1)
         components.register(db, 1, f"c{number}", "a0", "active", None)
 
     def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
-        work = Work(Turn(db), db, "tester", 1, "r", 1, resources)
+        site = Site(TOOLS, ToolList(TOOLS), {}, Resources(Files([], 1024), dict), 1)
+        work = Work(Turn(db), db, "tester", 1, "r", site)
         result = methods.answer(work, Request(method, params, 1, False), revisions.MODERN)
         decoded: dict[str, Any] = orjson.loads(orjson.dumps(result))
         return decoded

@@ -18,6 +18,7 @@ from mcpd.protocol.http import HttpRequest
 from mcpd.protocol.jsonrpc import Request
 from mcpd.protocol.revisions import HANDSHAKE, MODERN
 from mcpd.protocol.sessions import SessionSigner
+from mcpd.protocol.signing import Signer
 
 META = {revisions.PROTOCOL_VERSION: MODERN.version, revisions.CLIENT_CAPABILITIES: {}}
 
@@ -164,15 +165,21 @@ def test_a_session_id_says_who_opened_it_and_only_to_them() -> None:
         signer.read(session_id, "bob")
     with pytest.raises(SessionNotFound):
         SessionSigner(b"other" * 8).read(session_id, "alice")
-    with pytest.raises(ValueError, match="session key of 1 bytes"):
+    with pytest.raises(ValueError, match="signing key of 1 bytes"):
         SessionSigner(b"k")
 
 
 def test_a_signed_payload_that_is_no_session_is_refused() -> None:
     signer = SessionSigner(b"k" * 32)
-    for payload in ("e30", "!!!", "A"):
+    for payload in (b"{}", b"!!!", b""):
         with pytest.raises(SessionNotFound):
-            signer.read(f"{payload}.{signer._sign(payload)}", "alice")
+            signer.read(signer._signer.seal(payload), "alice")
+
+
+def test_what_was_signed_for_one_purpose_is_nothing_for_another() -> None:
+    sealed = Signer(b"k" * 32, b"session").seal(b"x")
+    assert Signer(b"k" * 32, b"session").open(sealed) == b"x"
+    assert Signer(b"k" * 32, b"state").open(sealed) is None
 
 
 def test_the_memory_of_seen_sessions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +194,8 @@ def test_each_revision_is_offered_what_it_knows() -> None:
     for revision in revisions.REVISIONS.values():
         old = revision.version == "2024-11-05"
         offered = mcp.capabilities(revision)
-        assert offered.keys() == {"tools", "resources", "prompts"} | (set() if old else {"completions"})
+        extra = (set() if old else {"completions"}) | ({"extensions"} if revision is MODERN else set())
+        assert offered.keys() == {"tools", "resources", "prompts", "logging"} | extra
         shaped = mcp.shape_item(revision, {"name": "n", "title": "t"})
         assert ("title" in shaped) is revision.structure
         assert revision.resource_not_found == (-32602 if revision is MODERN else -32002)

@@ -12,19 +12,20 @@ import pytest
 
 from mcpd.access.callers import Caller
 from mcpd.config import Config
+from mcpd.plugins.base import Plugin
 from mcpd.protocol.http import HttpRequest, HttpResponse
-from mcpd.protocol.sessions import KEY_BYTES, SessionSigner
+from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server import work
 from mcpd.server.core import Answer, Core, Exchange
 from mcpd.store.database import Database
-from mcpd.tools.registry import TOOLS
+from mcpd.tools.agents import HEARTBEAT
 
 ROOT = Caller("root", True)
 
 
 @pytest.fixture
 def core(db: Database) -> Core:
-    return Core(db, Config(), SessionSigner(bytes(KEY_BYTES)))
+    return Core(db, Config(), bytes(KEY_BYTES))
 
 
 def exchange(body: object, path: str = "/jsonrpc", method: str = "POST") -> Exchange:
@@ -51,14 +52,13 @@ def test_answers_come_in_order_after_one_commit(core: Core, db: Database) -> Non
     assert db.value("SELECT count(*) FROM audit") == 20
 
 
-def test_a_fault_of_ours_takes_back_only_its_own_request(
-    core: Core, db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_of_ours_takes_back_only_its_own_request(db: Database) -> None:
     def broken(call: Any, arguments: Any) -> Any:
         call.event("half", "a", {})
         raise RuntimeError("the secret detail")
 
-    monkeypatch.setattr(work, "TOOLS", {**TOOLS, "broken": dataclasses.replace(TOOLS["heartbeat"], function=broken)})
+    faulty = dataclasses.replace(HEARTBEAT, name="broken", function=broken)
+    core = Core(db, Config(), bytes(KEY_BYTES), Plugin(tools=[faulty]))
     answers = core.answer_turn(
         [tool("heartbeat", agent="a"), tool("broken", agent="a"), tool("heartbeat", agent="b")], 7
     )

@@ -13,12 +13,13 @@ from mcpd.access.callers import Caller
 from mcpd.config import Config
 from mcpd.protocol import revisions
 from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream
-from mcpd.protocol.sessions import KEY_BYTES, SessionSigner
+from mcpd.protocol.sessions import SessionSigner
+from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server.core import Core, Exchange
 from mcpd.store.database import Database
 from mcpd.tools.registry import TOOLS
 
-SIGNER = SessionSigner(bytes(KEY_BYTES))
+KEY = bytes(KEY_BYTES)
 METHODS = [
     "initialize", "ping", "tools/list", "tools/call", "server/discover", "subscriptions/listen", "resources/read",
     "resources/list", "prompts/get", "completion/complete", "notifications/initialized", "notifications/cancelled", "",
@@ -79,14 +80,14 @@ def is_response(value: Any) -> bool:
 @pytest.mark.parametrize("session", [None, *(v for v, r in revisions.REVISIONS.items() if r.handshake)])
 @pytest.mark.parametrize("path", ["/mcp", "/jsonrpc"])
 def test_no_message_breaks_the_core(db: Database, path: str, session: str | None) -> None:
-    core = Core(db, Config(), SIGNER)
+    core = Core(db, Config(), KEY)
 
     @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(MESSAGE | st.lists(MESSAGE, max_size=3) | JSON, min_size=1, max_size=4), HEADERS)
     def drive(messages: list[Any], sent: dict[bytes, bytes]) -> None:
         headers = {b"host": b"localhost", b"content-type": b"application/json", **sent}
         if session is not None:
-            headers[b"mcp-session-id"] = SIGNER.issue(session, "root", 1).encode()
+            headers[b"mcp-session-id"] = SessionSigner(KEY).issue(session, "root", 1).encode()
         exchanges = [
             Exchange(HttpRequest("POST", path, "", headers, _encode(message), True), Caller("root", True))
             for message in messages

@@ -11,6 +11,7 @@ from mcpd.errors import Error, ToolFailed
 from mcpd.store import audit, events
 from mcpd.store.audit import Entry
 from mcpd.store.database import Database
+from mcpd.tools import registry
 from mcpd.tools.registry import TOOLS
 from tests.unit.tools.conftest import MINUTE_US, Run
 
@@ -214,7 +215,7 @@ def test_every_tool_names_a_missing_and_an_unknown_argument(run: Run, name: str)
 
 @pytest.mark.parametrize("tool", TOOLS.values(), ids=lambda tool: tool.name)
 def test_every_tool_is_told_in_full_and_within_the_limits_of_mcp(tool: Any) -> None:
-    listing = tool.listing
+    listing = registry.listing(tool)
     assert 1 <= len(listing["name"]) <= 64
     assert listing["description"][-1] == "."
     assert set(listing["inputSchema"]["required"]) <= listing["inputSchema"]["properties"].keys()
@@ -223,7 +224,7 @@ def test_every_tool_is_told_in_full_and_within_the_limits_of_mcp(tool: Any) -> N
 
 
 def test_the_list_of_tools_stays_small_enough_for_an_agents_context() -> None:
-    assert len(orjson.dumps([tool.listing for tool in TOOLS.values()])) < 11_000
+    assert len(orjson.dumps([registry.listing(tool) for tool in TOOLS.values()])) < 11_000
 
 
 def test_large_arguments_are_audited_by_their_hash(db: Database) -> None:

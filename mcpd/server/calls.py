@@ -1,0 +1,327 @@
+"""The calls under way: begun, found again by the answers and cancellations of their clients, resumed, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+
+from mcpd.errors import Error, InvalidRequest
+from mcpd.protocol.http import HttpStream
+from mcpd.protocol.jsonrpc import Response
+from mcpd.protocol.revisions import REVISIONS
+from mcpd.protocol.states import StateSigner
+from mcpd.server import replies, task_rows
+from mcpd.server.channel import Channel, HttpChannel
+from mcpd.server.jobs import Jobs
+from mcpd.server.operations import Operations
+from mcpd.server.run import CallRequest, Run
+from mcpd.server.site import Site
+from mcpd.server.work import Work
+from mcpd.store import calls, sessions
+from mcpd.store.calls import Record
+from mcpd.store.database import Database
+from mcpd.tools.base import Call
+from mcpd.tools.context import Context
+
+T = TypeVar("T")
+_KEPT_CHANNELS = 1000
+_GRACE_S = 1.0
+RETRY_MS = 500
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """What the journal says of a call that took longer than its turn."""
+
+    request: CallRequest
+    status: int
+    duration_us: int
+    refusal: str | None
+    fault: Exception | None
+
+    @property
+    def request_id(self) -> str:
+        """The request's id."""
+        return self.request.request_id
+
+    @property
+    def caller(self) -> str:
+        """Who asked."""
+        return self.request.caller
+
+    @property
+    def trace(self) -> str | None:
+        """The W3C traceparent."""
+        return self.request.trace
+
+
+class Calls:
+    """Run calls for *site*, changing *db* by *jobs*; *states* signs what stateless clients carry."""
+
+    def __init__(self, site: Site, db: Database, jobs: Jobs, states: StateSigner) -> None:
+        self._site = site
+        self._db = db
+        self._jobs = jobs
+        self._operations = Operations(site)
+        self._runs: dict[asyncio.Task[None], Run] = {}
+        self._by_message: dict[tuple[str, Any], Run] = {}
+        self._by_task: dict[str, Run] = {}
+        self._channels: OrderedDict[str, tuple[str, HttpChannel]] = OrderedDict()
+        self.states = states
+        self.closing = False
+        self.timeout_s = site.limits.timeout_s
+        self.task_ttl_us = int(site.limits.task_ttl_s * 1e6)
+        self.finished: Callable[[Finished], None] = lambda _: None
+
+    # Begin and end
+
+    def takes(self, method: str, params: Mapping[str, Any]) -> bool:
+        """Say whether the request takes longer than a turn."""
+        return self._operations.takes(method, params)
+
+    def begin(self, request: CallRequest, channel: Channel, *, call_id: str, answers: Mapping[str, Any]) -> Run:
+        """Run *request*, answering by *channel*; raises ``Error`` (503) when too many run already."""
+        if self.closing:
+            raise Error("the server is restarting; call again", http_status=503)
+        if len(self._runs) >= self._site.limits.max_calls:
+            raise Error(f"{len(self._runs)} calls are under way already; try again later", http_status=503)
+        return self._start(Run(self, request, channel, call_id=call_id, answers=answers))
+
+    def _start(self, run: Run) -> Run:
+        task = run.start()
+        self._runs[task] = run
+        if run.is_task:
+            self._by_task[run.call_id] = run
+        elif run.request.session_id is not None:
+            self._by_message[run.request.session_id, run.request.message_id] = run
+        task.add_done_callback(self._ended)
+        return run
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        run = self._runs.pop(task)
+        if self._by_task.get(run.call_id) is run:
+            del self._by_task[run.call_id]
+        key = (run.request.session_id or "", run.request.message_id)
+        if self._by_message.get(key) is run:
+            del self._by_message[key]
+        if not task.cancelled() and (exc := task.exception()) is not None and isinstance(exc, Exception):
+            self.report(run, 500, "it failed by its own fault", exc)
+
+    async def close(self) -> None:
+        """Let what runs come to its end for a moment, then stop it, and have clients come back for the rest."""
+        if self._runs:
+            await asyncio.wait(list(self._runs), timeout=_GRACE_S)
+        self.closing = True
+        for run in list(self._runs.values()):
+            run.cancel()
+        if self._runs:
+            await asyncio.wait(list(self._runs), timeout=_GRACE_S)
+        for _, channel in self._channels.values():
+            channel.pause(RETRY_MS)
+
+    # What runs need of us
+
+    def operation(self, request: CallRequest) -> Callable[[Context], Awaitable[dict[str, Any]]]:
+        """Return what does the work of *request*."""
+        return self._operations.find(request)
+
+    async def change(self, change: Callable[[Database, int], T]) -> T:
+        """Return what *change* returns of the database and the time, after it was committed."""
+        return await self._jobs.run(partial(change, self._db))
+
+    async def store(self, caller: str, change: Callable[[Call], T]) -> T:
+        """Return what *change* returns, as a tool's own change in the name of *caller*."""
+        return await self._jobs.run(lambda now_us: change(Call(self._db, caller, now_us, self._site.claim_ttl_us)))
+
+    async def keep(self, record: Record) -> None:
+        """Keep the response in *record*, since its client is not there."""
+
+        def put(db: Database, now_us: int) -> None:
+            record.created_us = record.updated_us = now_us
+            record.expires_us = now_us + 3_600_000_000
+            calls.put(db, record)
+
+        await self.change(put)
+
+    def note(self, task_id: str, message: str) -> None:
+        """Say how far a task is, when the next turn comes."""
+        self._later(self.change(lambda db, now_us: task_rows.note(db, task_id, message, now_us)))
+
+    def now_task(self, run: Run) -> None:
+        """Know *run* by its task's id from now on."""
+        self._by_task[run.call_id] = run
+
+    def report(self, run: Run, status: int, refusal: str | None = None, fault: Exception | None = None) -> None:
+        """Tell the journal how *run* went."""
+        self.finished(Finished(run.request, status, run.duration_us(), refusal, fault))
+
+    # What clients say of calls under way
+
+    def cancel(self, work: Work, message_id: object) -> None:
+        """Stop the call that the session of *work* began with *message_id* (basic/utilities/cancellation)."""
+        nonce = work.session_id
+        assert nonce is not None
+        run = self._by_message.get((nonce, message_id))
+        if run is not None:
+            run.cancel()
+            self._drop(run.call_id)
+            return
+        for record in calls.of_session(self._db, nonce):
+            if record.request["message_id"] == message_id and record.status == "input_required":
+                _remove(work, record.id)
+                self._drop(record.id)
+
+    def answered(self, work: Work, response: Response) -> None:
+        """Take a client's answer to a question of ours; when all are there, the call goes on.
+
+        Raises ``InvalidRequest`` if nothing was asked under that id, or somebody else was.
+        """
+        record = calls.find(self._db, response.id.partition(".")[0])
+        if record is None or record.session != work.session_id or response.id not in record.asked:
+            raise InvalidRequest("this answers no request of the server's; it may have been answered or be too old")
+        key = record.asked.pop(response.id)["key"]
+        record.answers[key] = {"result": response.result} if response.error is None else {"error": response.error}
+        if not record.asked:
+            record.status = "working"
+        work.stored = True
+        work.turn.run(lambda: calls.put(work.db, record))
+        if not record.asked:
+            self._go_on(record)
+
+    def _go_on(self, record: Record) -> None:
+        request = msgspec.convert(record.request, CallRequest)
+        channel = self._channel(record)
+        self._start(Run(self, request, channel, call_id=record.id, answers=record.answers, record=record))
+
+    def end_session(self, work: Work) -> None:
+        """Stop and forget what the session of *work* has under way, since it ends."""
+        assert work.session_id is not None
+        self._stop_session(work.session_id)
+        calls.forget_session(work.db, work.session_id)
+
+    def forget_session_later(self, nonce: str) -> None:
+        """Stop and forget what the session *nonce*, whose client is gone, has under way."""
+        self._stop_session(nonce)
+        if not self.closing:
+            self._later(self.change(lambda db, _now_us: _forget(db, nonce)))
+
+    def _stop_session(self, nonce: str) -> None:
+        for run in [run for (session, _), run in self._by_message.items() if session == nonce]:
+            run.cancel()
+            self._drop(run.call_id)
+
+    def _later(self, change: Awaitable[object]) -> None:
+        """Have *change* done in the next turn, for whose outcome nobody waits."""
+        done = asyncio.ensure_future(change)
+        done.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    # Streams that break and are taken up again
+
+    def channel(self, work: Work, *, takes_stream: bool) -> tuple[str, HttpChannel]:
+        """Return the id of a new call of the session of *work*, and the answer to its POST."""
+        assert work.session_id is not None
+        assert work.revision is not None
+        call_id = secrets.token_hex(12)
+        channel = HttpChannel(call_id=call_id, priming=work.revision.priming, takes_stream=takes_stream)
+        self._know(call_id, work.session_id, channel)
+        return call_id, channel
+
+    def resume(self, work: Work, last_event_id: str | None) -> HttpStream | None:
+        """Return the stream behind *last_event_id*, None if that is no event of a call of this session's."""
+        found = re.fullmatch(r"([0-9a-f]{24})-(\d{1,9})", last_event_id or "")
+        if found is None:
+            return None
+        call_id, after = found[1], int(found[2])
+        nonce, channel = self._channels.get(call_id, ("", None))
+        if channel is None:
+            record = calls.find(self._db, call_id)
+            if record is None or record.session is None:
+                return None
+            nonce, channel = record.session, self._channel(record)
+        return channel.resumed(after) if nonce == work.session_id else None
+
+    def _channel(self, record: Record) -> HttpChannel:
+        """Return the channel of a session's call: the one that is there, or one made of what the row holds."""
+        known = self._channels.get(record.id)
+        if known is not None:
+            return known[1]
+        revision = REVISIONS[record.request["version"]]
+        channel = HttpChannel(call_id=record.id, priming=revision.priming, sent=record.sent)
+        channel.keep(replies.questions(revision, record.asked))
+        if record.outcome is not None:
+            channel.keep({record.sent: record.outcome.encode()})
+            channel.ended = True
+        assert record.session is not None
+        self._know(record.id, record.session, channel)
+        return channel
+
+    def _know(self, call_id: str, nonce: str, channel: HttpChannel) -> None:
+        self._channels[call_id] = (nonce, channel)
+        for known in [key for key, (_, other) in self._channels.items() if other.ended and not other.was_opened]:
+            del self._channels[known]
+        if len(self._channels) > _KEPT_CHANNELS:
+            ended = (key for key, (_, other) in self._channels.items() if other.ended)
+            oldest = next(ended, None)
+            if oldest is not None:
+                del self._channels[oldest]
+
+    def _drop(self, call_id: str) -> None:
+        _, channel = self._channels.pop(call_id, ("", None))
+        if channel is not None:
+            channel.break_off()
+
+    # Tasks
+
+    def go_on_with_task(self, record: Record) -> None:
+        """Run the task again from its beginning, with the answers that it has now."""
+        request = msgspec.convert(record.request, CallRequest)
+        self._start(Run(self, request, None, call_id=record.id, answers=record.answers, record=record))
+
+    def cancel_task(self, task_id: str) -> None:
+        """Stop the task's work."""
+        run = self._by_task.get(task_id)
+        if run is not None:
+            run.cancel()
+
+    async def recover(self) -> None:
+        """Take up what was running when our predecessor stopped: tasks that may run twice; the others have failed."""
+
+        def take_up(db: Database, now_us: int) -> list[Record]:
+            calls.forget_expired(db, now_us)
+            again = []
+            for record in calls.working(db):
+                if record.session is None and self._operations.is_idempotent(record.request):
+                    again.append(record)
+                else:
+                    _interrupt(db, record, now_us)
+            return again
+
+        for record in await self.change(take_up):
+            self.go_on_with_task(record)
+
+
+def _interrupt(db: Database, record: Record, now_us: int) -> None:
+    fault = Error("the server restarted while this ran; it may have done part of its work")
+    if record.session is None:
+        task_rows.finish(db, record.id, fault, now_us)
+        return
+    request = msgspec.convert(record.request, CallRequest)
+    _, response = replies.error(request.message_id, fault, handshake=True)
+    record.status, record.outcome, record.sent = "failed", response.decode(), record.sent + 1
+    calls.put(db, record)
+
+
+def _forget(db: Database, nonce: str) -> None:
+    calls.forget_session(db, nonce)
+    sessions.forget(db, nonce)
+
+
+def _remove(work: Work, call_id: str) -> None:
+    work.stored = True
+    work.turn.run(lambda: calls.remove(work.db, call_id))

@@ -1,0 +1,46 @@
+"""Errors, failures and questions as messages, the same wherever they are sent from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mcpd.errors import DIALECT_CODES, Error, InvalidRequest
+from mcpd.protocol import jsonrpc, mcp
+from mcpd.protocol.asks import Ask
+from mcpd.protocol.jsonrpc import Id
+from mcpd.protocol.revisions import Revision
+
+
+def error(message_id: Id, fault: Error, *, handshake: bool) -> tuple[int, bytes]:
+    """Return the HTTP status and the response with which MCP tells *fault*.
+
+    The handshake era answers -32601 with HTTP 200, the stateless one with 404; what the transport refuses keeps its
+    status in both. Codes of the older dialect never leave here (2026-07-28 basic/index, error codes).
+    """
+    status = fault.http_status
+    if status == 503 or (handshake and fault.code == -32601):
+        status = 200
+    shown = InvalidRequest(fault.message, fault.data) if fault.code in DIALECT_CODES else fault
+    return status, jsonrpc.encode_error(message_id, shown)
+
+
+def tool_failure(revision: Revision, message: str) -> dict[str, Any]:
+    """Return the result of a tool that says no: what the model can mend, it gets to read (server/tools)."""
+    return mcp.complete(revision, {"content": [{"type": "text", "text": message}], "isError": True})
+
+
+def questions(revision: Revision, asked: Mapping[str, Mapping[str, Any]]) -> dict[int, bytes]:
+    """Return the requests to the client that *asked* holds (rows of a session's call), by number of their event."""
+    messages = {}
+    for request_id, entry in asked.items():
+        shown = ask(entry).shown(revision, request_id)
+        messages[entry["number"]] = jsonrpc.encode_request(request_id, shown["method"], shown["params"])
+    return messages
+
+
+def ask(entry: Mapping[str, Any]) -> Ask:
+    """Return the question that *entry* keeps."""
+    return msgspec.convert({name: entry[name] for name in ("method", "params", "needs")}, Ask)

@@ -1,0 +1,31 @@
+"""What one daemon serves: tools, prompts and resources, its own and those of plug-ins, and the limits on using them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from mcpd.prompts.functions import FunctionPrompt
+from mcpd.resources.registry import Resources
+from mcpd.server.tool_list import ToolList
+from mcpd.tools.registry import AnyTool
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How many calls may be under way, how long one may take, how long a task is kept."""
+
+    max_calls: int = 256
+    timeout_s: float = 3600.0
+    task_ttl_s: float = 86400.0
+
+
+class Site(msgspec.Struct, frozen=True):
+    """All that requests are answered from, besides the database."""
+
+    tools: Mapping[str, AnyTool]
+    tool_list: ToolList
+    prompts: Mapping[str, FunctionPrompt]
+    resources: Resources
+    claim_ttl_us: int
+    limits: Limits = Limits()

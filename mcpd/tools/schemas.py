@@ -1,0 +1,126 @@
+"""JSON Schemas of tools: made from types, or given as they are; and what is wrong with arguments, in their terms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from mcpd.errors import InvalidParams
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_MAX_DEPTH = 32
+_MAX_NODES = 4096
+
+
+def of_struct(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of *kind*, without what only repeats it."""
+    _, components = msgspec.json.schema_components((kind,), ref_template="#/$defs/{name}")
+    schema: dict[str, Any] = components.pop(kind.__name__)
+    for part in (schema, *components.values()):
+        part.pop("title", None)
+        part.pop("description", None)  # the struct's docstring; the fields' descriptions stay
+        for member in part["properties"].values():
+            if "enum" in member:
+                member["type"] = "string"  # older clients build forms from the type alone
+    if components:
+        schema["$defs"] = components
+    return schema
+
+
+def check(schema: Mapping[str, Any]) -> None:
+    """Raise ``ValueError`` unless *schema* is one that we can hold arguments to, without asking any network."""
+    if schema.get("type") != "object":
+        raise ValueError('the root\'s type must be "object"')
+    if schema.get("$schema", DIALECT) != DIALECT:
+        raise ValueError(f"its dialect is {schema['$schema']!r}; expected {DIALECT}")
+    nodes = list(_nodes(schema, 0))
+    if len(nodes) > _MAX_NODES:
+        raise ValueError(f"it has more than {_MAX_NODES} parts")
+    for node in nodes:
+        ref = node.get("$ref", node.get("$dynamicRef", "#"))
+        if isinstance(ref, str) and not ref.startswith("#"):
+            raise ValueError(f"$ref {ref!r} leads out of it")
+    import jsonschema
+
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as exc:
+        raise ValueError(exc.message) from exc
+
+
+def _nodes(value: object, depth: int) -> Iterator[Mapping[str, Any]]:
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"it is deeper than {_MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        yield value
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    for member in inner:
+        yield from _nodes(member, depth + 1)
+
+
+class Validator:
+    """Hold values to *schema*, which ``check`` has passed."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        import jsonschema
+        import referencing
+
+        # An empty registry: the library would otherwise fetch a $ref that leads to the network.
+        self._validator = jsonschema.Draft202012Validator(schema, registry=referencing.Registry())
+        self._best = jsonschema.exceptions.best_match
+
+    def fault(self, value: object) -> str | None:
+        """Say what is wrong with *value*, None if nothing is."""
+        error = self._best(self._validator.iter_errors(value))
+        if error is None:
+            return None
+        where = ".".join(map(str, error.absolute_path))
+        message = str(error.message)[:500]
+        return f"argument '{where}': {message}" if where else message
+
+
+def convert(value: object, kind: type[msgspec.Struct], schema: Mapping[str, Any]) -> Any:
+    """Return *value* (decoded JSON) as *kind*, whose schema is *schema*; raises ``InvalidParams`` naming the fault."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as exc:
+        raise InvalidParams(explain(str(exc), schema)) from exc
+
+
+_AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_NAMED = re.compile(r"^Object (?P<fault>missing required field|contains unknown field) `(?P<name>[^`]+)`")
+
+
+def explain(error: str, schema: Mapping[str, Any]) -> str:
+    """Say msgspec's *error* in the terms of *schema*: which argument, and what was expected of it."""
+    named = _NAMED.match(error)
+    properties = schema["properties"]
+    if named is not None and named["fault"].startswith("missing"):
+        wanted = properties.get(named["name"], {})
+        return f"argument '{named['name']}' is missing; expected {expected(wanted)}"
+    if named is not None:
+        return f"unknown argument '{named['name']}'; expected only {', '.join(properties)}"
+    at = _AT.search(error)
+    if at is None:
+        return f"arguments: {error}"
+    path = at["path"]
+    wanted = properties.get(re.split(r"[.\[]", path)[0], {})
+    inner = wanted.get("items", {}) if path.endswith("]") else wanted
+    return f"argument '{path}': {error[: at.start()]}; expected {expected(inner)}"
+
+
+def expected(schema: Mapping[str, Any]) -> str:
+    """Say in words what *schema*, of one argument, allows."""
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    words = {"string": "a string", "array": "an array", "object": "an object", "boolean": "true or false"}
+    text = words.get(schema.get("type", ""), "another value")
+    if schema.get("type") == "array" and "type" in schema.get("items", {}):
+        text += f" of {schema['items']['type']}s"
+    for low, high, unit in (("minLength", "maxLength", "characters"), ("minItems", "maxItems", "items")):
+        if high in schema:
+            text += f", {schema.get(low, 0)} to {schema[high]} {unit}"
+    return text
