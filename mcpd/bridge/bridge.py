@@ -88,6 +88,8 @@ class Bridge:
 
     async def pass_on(self, message: Message, reply: Reply) -> None:
         """Give the client what the whole *reply* to *message* says."""
+        if not self.awaits(message):
+            return  # cancelled: "the server SHOULD NOT send a response" (basic/utilities/cancellation)
         answer = stdio.answer(message, reply.status, reply.body)
         self.complain(answer.complaint)
         for line in answer.lines:
@@ -100,6 +102,10 @@ class Bridge:
         if any(request_id in self._unanswered for request_id in message.ids):
             for line in stdio.failure(message, error):
                 await self.write(message, line)
+
+    def awaits(self, message: Message) -> bool:
+        """Say whether the client still waits for an answer to *message*; to what has no id it never did."""
+        return not message.ids or any(request_id in self._unanswered for request_id in message.ids)
 
     def listening(self, message: Message) -> None:
         """Remember that the stream of the listen request *message* was open."""
@@ -159,18 +165,19 @@ class Bridge:
     async def _exchange(self, message: Message) -> None:
         """Send *message* and pass on what comes, again if a stream breaks off before the answer."""
         request = stdio.post(message, self.session)
-        for attempt in range(_REPEATS + 1):
+        for _ in range(_REPEATS + 1):
             with closing(await self.upstream.ask(request, repeat=message.repeatable)) as reply:
                 if not reply.is_stream:
                     await self._settle(message, reply)
                     return
-                try:
-                    if await self._pass_events(message, reply):
-                        return
-                    raise AnswerLost("the stream ended without an answer")
-                except AnswerLost:
-                    if attempt == _REPEATS or not message.repeatable:
-                        raise
+                stream = streams.AnswerStream(self, message)
+                if await stream.pass_on(reply):
+                    return
+            if await stream.resume(self.session) or not self.awaits(message):
+                return
+            if not message.repeatable:
+                break
+        raise AnswerLost("the stream ended without an answer")
 
     async def _settle(self, message: Message, reply: Reply) -> None:
         if message.method == "initialize" and reply.status == 200:
@@ -178,16 +185,6 @@ class Bridge:
             session_id = reply.headers.get(b"mcp-session-id")
             self.session = stdio.opened(reply.body, None if session_id is None else session_id.decode("latin-1"))
         await self.pass_on(message, reply)
-
-    async def _pass_events(self, message: Message, reply: Reply) -> bool:
-        """Pass on the events of *reply*; say whether the answer was among them."""
-        async for event in reply.events():
-            if stdio.is_answer(event.data):
-                await self.write(message, stdio.one_line(event.data))
-                return True
-            if event.data:
-                await self.output.write(stdio.one_line(event.data))
-        return False
 
     def _cancel(self, message: Message) -> bool:
         """Carry out the cancellation *message*; say whether that is all there is to do.

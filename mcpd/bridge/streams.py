@@ -7,7 +7,7 @@ was restarted.
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Protocol
 
 from mcpd.bridge.pipes import Output
@@ -28,6 +28,9 @@ class Client(Protocol):
 
     def complain(self, text: str) -> None:
         """Say *text* on stderr, once."""
+
+    def awaits(self, message: Message) -> bool:
+        """Say whether the client still waits for an answer to *message*."""
 
     def listening(self, message: Message) -> None:
         """Remember that the stream of *message* was open."""
@@ -86,6 +89,44 @@ async def listen(client: Client, message: Message) -> None:
             except AnswerLost:
                 pass
         await pause()
+
+
+class AnswerStream:
+    """The stream that ends with the answer to the request *message*; taken up again where its events have ids."""
+
+    def __init__(self, client: Client, message: Message) -> None:
+        self._client = client
+        self._message = message
+        self._last_event_id: str | None = None
+        self._retry_s = 0.0
+
+    async def pass_on(self, reply: Reply) -> bool:
+        """Pass on the events of *reply*; say whether the answer was among them."""
+        with suppress(AnswerLost):
+            async for event in reply.events():
+                if event.id is not None:
+                    self._last_event_id = event.id
+                if event.retry_ms is not None:
+                    self._retry_s = event.retry_ms / 1000
+                if stdio.is_answer(event.data):
+                    await self._client.write(self._message, stdio.one_line(event.data))
+                    return True
+                if event.data:
+                    await self._client.output.write(stdio.one_line(event.data))
+        return False
+
+    async def resume(self, session: Session) -> bool:
+        """Go on behind the last event until the answer has come; say whether it has, and False where that cannot be."""
+        pause = _Pauses()
+        while self._last_event_id is not None and self._client.awaits(self._message):
+            await pause(self._retry_s)
+            request = stdio.get(session, self._last_event_id)
+            with closing(await self._client.upstream.ask(request, repeat=True)) as reply:
+                if not reply.is_stream:
+                    return False
+                if await self.pass_on(reply):
+                    return True
+        return False
 
 
 async def _give_up(client: Client, message: Message, reply: Reply, farewell: bytes, *, told: bool) -> None:

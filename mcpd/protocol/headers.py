@@ -19,6 +19,9 @@ SESSION = b"mcp-session-id"
 LAST_EVENT = b"last-event-id"
 RESUME = b"mcpd-resume"
 """Not of MCP: the place behind which a stateless stream begins, as a comment in an earlier one told it."""
+TRANSPORT = b"mcpd-transport"
+"""Not of MCP: set by mcpd-stdio, whose clients need not know ``Mcp-Param-*`` ("clients using other transports MAY
+ignore x-mcp-header annotations entirely")."""
 
 NAME_PARAM = {
     "tools/call": "name",

@@ -119,6 +119,7 @@ class _Params(msgspec.Struct):
     meta: msgspec.Raw = msgspec.field(default=_EMPTY, name="_meta")
     name: msgspec.Raw = _EMPTY
     uri: msgspec.Raw = _EMPTY
+    taskId: msgspec.Raw = _EMPTY  # noqa: N815
     requestId: msgspec.Raw = _EMPTY  # noqa: N815
     protocolVersion: msgspec.Raw = _EMPTY  # noqa: N815
 
@@ -173,7 +174,7 @@ def post(message: Message, session: Session, place: str | None = None) -> bytes:
 
     A listen request begins behind *place*, where an earlier stream of its broke off.
     """
-    lines = ["Content-Type: application/json", "Accept: application/json, text/event-stream"]
+    lines = ["Content-Type: application/json", "Accept: application/json, text/event-stream", "Mcpd-Transport: stdio"]
     if message.version is None:
         lines += _session_lines(session)
     else:

@@ -34,6 +34,7 @@ T = TypeVar("T")
 _KEPT_CHANNELS = 1000
 _GRACE_S = 1.0
 RETRY_MS = 500
+_EVENT_ID = re.compile(r"([0-9a-f]{24})-(\d{1,9})")
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -72,7 +73,8 @@ class Calls:
         self._runs: dict[asyncio.Task[None], Run] = {}
         self._by_message: dict[tuple[str, Any], Run] = {}
         self._by_task: dict[str, Run] = {}
-        self._channels: OrderedDict[str, tuple[str, HttpChannel]] = OrderedDict()
+        self._channels: OrderedDict[str, tuple[str | None, HttpChannel]] = OrderedDict()
+        self._lasting: dict[str, Channel] = {}
         self.states = states
         self.closing = False
         self.timeout_s = site.limits.timeout_s
@@ -171,7 +173,6 @@ class Calls:
         if run is not None:
             run.cancel()
             self._drop(run.call_id)
-            return
         for record in calls.of_session(self._db, nonce):
             if record.request["message_id"] == message_id and record.status == "input_required":
                 _remove(work, record.id)
@@ -196,7 +197,7 @@ class Calls:
 
     def _go_on(self, record: Record) -> None:
         request = msgspec.convert(record.request, CallRequest)
-        channel = self._channel(record)
+        channel = self._lasting.get(record.session or "") or self._channel(record)
         self._start(Run(self, request, channel, call_id=record.id, answers=record.answers, record=record))
 
     def end_session(self, work: Work) -> None:
@@ -207,6 +208,7 @@ class Calls:
 
     def forget_session_later(self, nonce: str) -> None:
         """Stop and forget what the session *nonce*, whose client is gone, has under way."""
+        self._lasting.pop(nonce, None)
         self._stop_session(nonce)
         if not self.closing:
             self._later(self.change(lambda db, _now_us: _forget(db, nonce)))
@@ -233,18 +235,26 @@ class Calls:
         return call_id, channel
 
     def resume(self, work: Work, last_event_id: str | None) -> HttpStream | None:
-        """Return the stream behind *last_event_id*, None if that is no event of a call of this session's."""
-        found = re.fullmatch(r"([0-9a-f]{24})-(\d{1,9})", last_event_id or "")
+        """Return the stream of a call behind *last_event_id*, None if that is an id of another form.
+
+        Raises ``InvalidRequest`` if there is no such call in the session of *work*, or not any more.
+        """
+        found = _EVENT_ID.fullmatch(last_event_id or "")
         if found is None:
             return None
         call_id, after = found[1], int(found[2])
-        nonce, channel = self._channels.get(call_id, ("", None))
+        nonce, channel = self._channels.get(call_id, (None, None))
         if channel is None:
             record = calls.find(self._db, call_id)
-            if record is None or record.session is None:
-                return None
-            nonce, channel = record.session, self._channel(record)
-        return channel.resumed(after) if nonce == work.session_id else None
+            if record is not None and record.session is not None:
+                nonce, channel = record.session, self._channel(record)
+        if channel is None or nonce != work.session_id:
+            raise InvalidRequest("header Last-Event-ID: the stream it belongs to has ended")
+        return channel.resumed(after)
+
+    def lasts(self, nonce: str, channel: Channel) -> None:
+        """Have every call of the session *nonce* answer by *channel*, which lasts as long as the session."""
+        self._lasting[nonce] = channel
 
     def _channel(self, record: Record) -> HttpChannel:
         """Return the channel of a session's call: the one that is there, or one made of what the row holds."""

@@ -235,6 +235,8 @@ class Core:
 
     def _take_back(self, exchange: Exchange, answer: Answer, error: StoreUnavailable) -> Answer:
         """Return the answer for a request whose changes were not kept after all."""
+        if answer.work.then is not None:
+            return answer  # it only said that the message was taken; what came of it is told behind it
         refused = self._refusal(exchange.http)(answer.work, error)
         response = self._with_headers(exchange.http, refused, answer.work.request_id)
         return Answer(response, answer.work, answer.duration_us)

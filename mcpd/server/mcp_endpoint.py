@@ -87,7 +87,7 @@ class McpEndpoint:
         work.revision = revision
         meta: dict[str, Any] = request.params["_meta"]
         work.capabilities = meta[revisions.CLIENT_CAPABILITIES]
-        if request.method == "tools/call":
+        if request.method == "tools/call" and headers.TRANSPORT not in http.headers:
             marked = work.site.tool_list.header_params.get(str(request.params.get("name")))
             if marked:
                 params.check(http, marked, request.params.get("arguments"))

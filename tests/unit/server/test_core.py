@@ -107,6 +107,8 @@ def test_a_database_that_went_away_is_no_fault_of_the_caller(core: Core, db: Dat
     (status, health) = core.answer_turn(
         [exchange({}, "/api/mcp/status", "GET"), exchange({}, "/api/mcp/health", "GET")], 7
     )
+    assert isinstance(status.response, HttpResponse)
+    assert isinstance(health.response, HttpResponse)
     assert (status.response.status, health.response.status) == (503, 200)
     with pytest.raises(apsw.SQLError):
         db.execute("SELECT * FROM agents")
