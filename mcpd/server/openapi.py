@@ -98,7 +98,10 @@ _WRONG = {400: "The body is no prompt; the message says why."}
 OPERATIONS: dict[str, Operation] = {
     "POST /mcp": Operation(
         "A message of the Model Context Protocol, any revision",
-        {200: ("The response, or the responses to a batch.", _MESSAGES), 202: ("A notification was taken.", None)},
+        {
+            200: ("The response, or the responses to a batch; as a stream where more is said before it.", _MESSAGES),
+            202: ("A notification, or an answer to a question of the server's, was taken.", None),
+        },
         _MESSAGES,
         {400: "No message of MCP.", 404: "No such session or method.", 406: "Accept.", 415: "Content-Type."},
     ),
@@ -111,6 +114,17 @@ OPERATIONS: dict[str, Operation] = {
         "End a session",
         {204: ("It has ended.", None)},
         refusals={404: "No such session.", 405: "No session is named."},
+    ),
+    "GET /sse": Operation(
+        "Open a stream of the transport of 2024-11-05, HTTP with SSE",
+        {200: ("Server-sent events: where to post, then a message each.", _EVENTS)},
+        refusals={406: "Accept."},
+    ),
+    "POST /messages": Operation(
+        "A message for a stream of /sse, on which the answer comes",
+        {202: ("It was taken.", None)},
+        _MESSAGE,
+        {400: "It is not JSON.", 404: "No such session.", 406: "Accept.", 415: "Content-Type."},
     ),
     "POST /jsonrpc": Operation(
         "JSON-RPC as the system before mcpd spoke it",

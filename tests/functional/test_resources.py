@@ -306,8 +306,8 @@ def test_the_description_of_the_api_is_true(served: Daemon) -> None:
     for path, item in spec["paths"].items():
         methods = [method for method in ("get", "put", "delete") if method in item]
         for method in methods:
-            if path == "/mcp":
-                continue
+            if "text/event-stream" in item[method]["responses"]["200"].get("content", {}) or path == "/mcp":
+                continue  # it does not end
             reply = served.request(method.upper(), path.replace("{name}", "of_the_spec"), orjson.dumps(body))
             if (method, path) == ("get", "/api/mcp/prompts/{name}"):
                 assert str(reply.status) == "404" in item[method]["responses"]
