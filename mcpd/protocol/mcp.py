@@ -24,7 +24,7 @@ SERVER_INFO = {"name": "mcpd", "title": "mcpd agent coordination", "version": __
 INSTRUCTIONS = (
     "mcpd coordinates the coding agents of this machine. Before you edit, call check_conflicts; announce work with "
     "log_activity (status started or in_progress, with paths and component) and close it with status completed or "
-    "failed; keep your state current with update_status or heartbeat. Every tool takes dry_run."
+    "failed; keep your state current with update_status or heartbeat. The tools for coordination take dry_run."
 )
 _PARTS = ("form", "url", "tools")  # of elicitation and sampling
 _TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")

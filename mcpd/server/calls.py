@@ -141,6 +141,11 @@ class Calls:
         """Return what *change* returns, as a tool's own change in the name of *caller*."""
         return await self._jobs.run(lambda now_us: change(Call(self._db, caller, now_us, self._site.claim_ttl_us)))
 
+    def read_only(self, read: Callable[[Database], T]) -> T:
+        """Return what *read* returns of the database as it is now, on a connection of its own that cannot write."""
+        with self._db.snapshot() as db:
+            return read(db)
+
     async def keep(self, record: Record) -> None:
         """Keep the response in *record*, since its client is not there."""
 

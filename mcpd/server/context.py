@@ -11,6 +11,7 @@ from mcpd.errors import MissingClientCapability, ToolFailed
 from mcpd.protocol import asks, jsonrpc
 from mcpd.protocol.asks import Answer, Ask, InvalidAnswer
 from mcpd.protocol.revisions import TASKS
+from mcpd.store.database import Database
 from mcpd.tools.base import Call
 from mcpd.tools.context import Level, Stopped
 
@@ -39,6 +40,8 @@ class CallContext:
         self._run = run
         self._answers = answers
         self._done = float("-inf")
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self.answered: dict[str, Any] = {}
 
     @property
@@ -60,8 +63,11 @@ class CallContext:
             stopped.set()
             raise
 
+    async def snapshot(self, read: Callable[[Database, Stopped], T]) -> T:
+        return await self.in_thread(lambda stopped: self._run.read_only(lambda db: read(db, stopped)))
+
     def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        if done <= self._done:
+        if self._elsewhere(self.progress, done, total, message) or done <= self._done:
             return
         self._done = done
         if message is not None:
@@ -77,11 +83,20 @@ class CallContext:
         self._run.tell(jsonrpc.encode_notification("notifications/progress", params))
 
     def log(self, level: Level, data: object, logger: str | None = None) -> None:
+        if self._elsewhere(self.log, level, data, logger):
+            return
         wanted = self._run.request.log_level
         if wanted is None or LEVELS.index(level) < LEVELS.index(wanted):
             return
         params = {"level": level, "data": data} if logger is None else {"level": level, "logger": logger, "data": data}
         self._run.tell(jsonrpc.encode_notification("notifications/message", params))
+
+    def _elsewhere(self, tell: Callable[..., None], *arguments: object) -> bool:
+        """Say whether this is another thread than the loop's, in which case the loop does *tell* soon."""
+        if threading.get_ident() == self._thread:
+            return False
+        self._loop.call_soon_threadsafe(tell, *arguments)
+        return True
 
     def declares(self, needs: Mapping[str, Any]) -> bool:
         return asks.declares(self._run.request.capabilities, needs)

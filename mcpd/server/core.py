@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import unquote
 
 import msgspec
@@ -24,6 +25,7 @@ from mcpd.plugins.base import Plugin
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.sessions import SessionSigner
 from mcpd.protocol.states import StateSigner
+from mcpd.resources import exports as exported
 from mcpd.resources.files import Files
 from mcpd.resources.registry import Resources
 from mcpd.server import dialect_endpoint, in_session, mcp_endpoint, openapi, prompts_endpoint, rest
@@ -44,6 +46,7 @@ from mcpd.server.work import Work
 from mcpd.store import events, lists
 from mcpd.store.database import Database
 from mcpd.store.turn import Turn
+from mcpd.tools.data import CREATE_REPORT, Exporter
 from mcpd.tools.registry import TOOLS
 
 Reply = HttpResponse | HttpStream | HttpLater
@@ -100,12 +103,14 @@ class Core:
         self._routes = self._made_routes(config, Sessions(SessionSigner(key), db))
 
     def _made_site(self, config: Config, plugin: Plugin) -> Site:
-        tools = {**TOOLS, **{tool.name: tool for tool in plugin.tools}}
+        exports = Path(config.database.path).with_name("exports")
+        own = (*TOOLS.values(), CREATE_REPORT, Exporter(exports).tool)
+        tools = {tool.name: tool for tool in (*own, *plugin.tools)}
         resources = Resources(
             Files(config.resources.roots, config.resources.max_file_bytes),
             lambda: openapi.document({path: route.handlers for path, route in self._routes.items()}),
             plugin.resources,
-            plugin.templates,
+            (exported.template(exports, config.resources.max_file_bytes), *plugin.templates),
         )
         return Site(
             tools,

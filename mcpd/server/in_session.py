@@ -58,7 +58,7 @@ def receive(value: object, work: Work, methods: Methods) -> Request:
     work.method = request.method
     work.trace = mcp.trace_parent(request.params)
     if request.is_notification and methods.is_request(request.method):
-        raise InvalidRequest(f"{request.method} is a request; expected an id in it")
+        raise InvalidRequest(f'{request.method} is a request; member "id" is missing')
     return request
 
 

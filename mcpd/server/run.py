@@ -128,6 +128,10 @@ class Run:
         """Return what *change* returns, after it was committed."""
         return await self._owner.store(self.request.caller, change)
 
+    def read_only(self, read: Callable[[Database], T]) -> T:
+        """Return what *read* returns of the database as it is now; for threads."""
+        return self._owner.read_only(read)
+
     def tell(self, message: bytes) -> None:
         """Send a notification of this request's."""
         if self._channel is not None:

@@ -30,6 +30,7 @@ class Database:
         busy_timeout_s: float = 2.0,
         read_only: bool = False,
     ) -> None:
+        self._path = path
         flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         with store_errors():
             self.connection = apsw.Connection(path, flags=flags)
@@ -71,6 +72,17 @@ class Database:
                     self.execute("ROLLBACK")
                 raise
             self.execute("COMMIT")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Database]:
+        """Open a second, read-only connection to the same file that sees it, for the block, as it is now."""
+        with store_errors():
+            db = Database(self._path, read_only=True)
+            try:
+                db.execute("BEGIN")
+                yield db
+            finally:
+                db.close()
 
     def probe(self) -> None:
         """Read through to the file; raises ``StoreUnavailable`` when the database cannot be read."""

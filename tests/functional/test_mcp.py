@@ -11,31 +11,30 @@ import pytest
 from tests.functional.daemon import Daemon
 from tests.functional.mcp import ACCEPT, ALL, HANDSHAKE, META, MODERN, call, in_session, initialize, modern
 
-EIGHT = [
+TOOLS = [
     "log_activity", "check_conflicts", "register_component", "update_status", "heartbeat", "request_collaboration",
-    "propose_decision", "find_component_owner",
+    "propose_decision", "find_component_owner", "create_report", "export_data",
 ]  # fmt: skip
 
 
 def test_discover_names_the_versions_and_the_server(shared_rpc: Daemon) -> None:
     result = modern(shared_rpc, "server/discover").json["result"]
     assert result["supportedVersions"] == ALL
-    assert result["capabilities"].keys() == {"tools", "resources", "prompts", "completions"}
+    assert result["capabilities"].keys() == {"tools", "resources", "prompts", "completions", "logging", "extensions"}
     assert result["resultType"] == "complete"
     assert (result["ttlMs"] >= 0, result["cacheScope"]) == (True, "private")
     assert result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "mcpd"
 
 
-def test_the_stateless_list_has_the_eight_tools_in_a_fixed_order(shared_rpc: Daemon) -> None:
+def test_the_stateless_list_has_the_tools_in_a_fixed_order(shared_rpc: Daemon) -> None:
     first, second = (modern(shared_rpc, "tools/list").json["result"] for _ in range(2))
-    assert [tool["name"] for tool in first["tools"]] == EIGHT
+    assert [tool["name"] for tool in first["tools"]] == TOOLS
     assert first == second
     assert {"ttlMs", "cacheScope", "resultType"} <= first.keys()
     for tool in first["tools"]:
         assert tool["title"]
         assert tool["description"]
         assert tool["inputSchema"]["type"] == tool["outputSchema"]["type"] == "object"
-        assert "dry_run" in tool["inputSchema"]["properties"]
         assert tool["annotations"].keys() == {"readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"}
 
 
@@ -45,6 +44,10 @@ def test_a_stateless_call_carries_text_and_structure_that_agree(shared_rpc: Daem
     assert orjson.loads(result["content"][0]["text"]) == result["structuredContent"]
     assert result["resultType"] == "complete"
     assert "Mcp-Session-Id" not in reply.headers
+
+
+def test_the_list_of_tools_stays_small_enough_for_an_agents_context(shared_rpc: Daemon) -> None:
+    assert len(modern(shared_rpc, "tools/list").body) < 13_500
 
 
 def test_a_session_is_opened_used_and_bound_to_its_version(shared_rpc: Daemon) -> None:
@@ -59,7 +62,7 @@ def test_a_session_is_opened_used_and_bound_to_its_version(shared_rpc: Daemon) -
     assert (accepted.status, accepted.body) == (202, b"")
     assert in_session(shared_rpc, session_id, "ping").json["result"] == {}
     listed = in_session(shared_rpc, session_id, "tools/list").json["result"]
-    assert [tool["name"] for tool in listed["tools"]] == EIGHT
+    assert [tool["name"] for tool in listed["tools"]] == TOOLS
     assert listed.keys() == {"tools"}
     result = in_session(shared_rpc, session_id, "tools/call", {"name": "heartbeat", "arguments": {"agent": "b"}}).json
     assert "resultType" not in result["result"]

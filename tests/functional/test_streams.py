@@ -27,7 +27,11 @@ def test_a_subscription_is_acknowledged_first_with_what_is_honoured(rpc: Daemon)
     (first,) = stream.take(1)
     assert first.data["method"] == "notifications/subscriptions/acknowledged"
     assert first.data["params"] == {
-        "notifications": {"resourcesListChanged": True, "resourceSubscriptions": ["agent://a"]},
+        "notifications": {
+            "toolsListChanged": True,
+            "resourcesListChanged": True,
+            "resourceSubscriptions": ["agent://a"],
+        },
         "_meta": {ID: "sub-1"},
     }
     assert first.id is None

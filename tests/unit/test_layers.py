@@ -19,7 +19,7 @@ BELOW = {
     "store": BASE,
     "access": BASE | {"protocol", "store"},
     "tools": BASE | {"protocol", "store", "access"},
-    "resources": BASE | {"protocol", "store"},
+    "resources": BASE | {"protocol", "store", "tools"},
     "prompts": BASE | {"protocol", "store", "tools"},
     "plugins": BASE | {"protocol", "store", "tools", "resources", "prompts"},
     "server": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins"},
