@@ -26,6 +26,15 @@ INSTRUCTIONS = (
     "log_activity (status started or in_progress, with paths and component) and close it with status completed or "
     "failed; keep your state current with update_status or heartbeat. The tools for coordination take dry_run."
 )
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='none' "
+    "stroke='%230a7' stroke-width='2' d='M3 13V4l5 5 5-5v9'/%3E%3C/svg%3E"
+)
+_SERVER_IN_FULL = {
+    **SERVER_INFO,
+    "description": "Coordination of the coding agents of one machine",
+    "icons": [{"src": _ICON, "mimeType": "image/svg+xml", "sizes": ["any"]}],
+}
 _PARTS = ("form", "url", "tools")  # of elicitation and sampling
 _TRACE_PARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _RESULT_META = orjson.Fragment(orjson.dumps({revisions.SERVER_INFO: SERVER_INFO}))
@@ -104,7 +113,7 @@ def complete(revision: Revision, result: dict[str, Any], cache: CacheHint | None
     """Return *result* with what *revision* adds to every result, and to a list that may be kept."""
     if revision.result_type:
         result["resultType"] = "complete"
-        result["_meta"] = _RESULT_META
+        result.setdefault("_meta", _RESULT_META)
     if cache is not None and revision.cache_hints:
         result["ttlMs"] = cache.ttl_ms
         result["cacheScope"] = cache.scope
@@ -156,6 +165,7 @@ def discover() -> dict[str, Any]:
         "supportedVersions": list(revisions.SUPPORTED),
         "capabilities": capabilities(revisions.MODERN),
         "instructions": INSTRUCTIONS,
+        "_meta": {revisions.SERVER_INFO: _SERVER_IN_FULL},
     }
 
 
@@ -167,7 +177,7 @@ def initialize(params: dict[str, Any]) -> tuple[Revision, dict[str, Any]]:
     return revision, {
         "protocolVersion": revision.version,
         "capabilities": capabilities(revision),
-        "serverInfo": SERVER_INFO,
+        "serverInfo": _SERVER_IN_FULL if revision.icons else SERVER_INFO,
         "instructions": INSTRUCTIONS,
     }
 

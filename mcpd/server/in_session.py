@@ -71,7 +71,7 @@ def call_request(work: Work, request: Request, level: str | None) -> CallRequest
         params=request.params,
         message_id=request.id,
         version=work.revision.version,
-        capabilities=work.capabilities,
+        capabilities=dict(work.capabilities),
         caller=work.caller,
         session_id=work.session_id,
         request_id=work.request_id,

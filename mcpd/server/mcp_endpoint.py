@@ -87,10 +87,10 @@ class McpEndpoint:
         work.revision = revision
         meta: dict[str, Any] = request.params["_meta"]
         work.capabilities = meta[revisions.CLIENT_CAPABILITIES]
-        if request.method == "tools/call" and headers.TRANSPORT not in http.headers:
-            marked = work.site.tool_list.header_params.get(str(request.params.get("name")))
-            if marked:
-                params.check(http, marked, request.params.get("arguments"))
+        marked = work.site.tool_list.header_params
+        if marked and request.method == "tools/call" and headers.TRANSPORT not in http.headers:
+            own = marked.get(str(request.params.get("name")), ())
+            params.check(http, own, request.params.get("arguments"))
         if request.method == "subscriptions/listen":
             return HttpStream(Subscription(self._streams.hub, work, request, http.header(headers.RESUME)))
         level = meta.get(revisions.LOG_LEVEL)

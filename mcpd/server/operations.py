@@ -27,13 +27,15 @@ class Operations:
     def __init__(self, site: Site) -> None:
         self._tools = {name: tool for name, tool in site.tools.items() if isinstance(tool, AsyncTool)}
         self._prompts = site.prompts
+        self._names: dict[str, Mapping[str, object]] = {"tools/call": self._tools, "prompts/get": self._prompts}
 
     def takes(self, method: str, params: Mapping[str, Any]) -> bool:
         """Say whether a request of *method* with *params* is one of ours."""
-        if method != "tools/call" and method != "prompts/get":
+        names: Mapping[str, object] | None = self._names.get(method)
+        if names is None:
             return False
         name = params.get("name")
-        return isinstance(name, str) and name in (self._tools if method == "tools/call" else self._prompts)
+        return isinstance(name, str) and name in names
 
     def is_idempotent(self, request: Mapping[str, Any]) -> bool:
         """Say whether the stored *request* may be run a second time."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from mcpd.store.audit import Entry
 from mcpd.store.database import Database
 from mcpd.store.turn import Turn
 from mcpd.tools.base import Arguments, Call, Result, Tool
+
+NO_CAPABILITIES: Mapping[str, Any] = MappingProxyType({})
 
 
 class Work(msgspec.Struct):
@@ -35,7 +38,7 @@ class Work(msgspec.Struct):
     target: str = ""
     session_id: str | None = None
     revision: Revision | None = None
-    capabilities: dict[str, Any] = {}
+    capabilities: Mapping[str, Any] = NO_CAPABILITIES
     trace: str | None = None
     message_id: Id = None
     method: str | None = None
@@ -91,7 +94,8 @@ def _run(work: Work, tool: Tool[Any, Any], converted: Arguments, arguments: obje
             audit.add(work.db, _entry(work, "ok", arguments, started_ns))
         return result
 
-    result = work.turn.run(change, keep=not converted.dry_run)
+    dry_run = converted.dry_run
+    result = work.turn.run(change, keep=not dry_run, single=tool.read_only and not dry_run)
     if converted.dry_run:
         entry = _entry(work, "dry_run", arguments, started_ns)
         work.turn.run(lambda: audit.add(work.db, entry))

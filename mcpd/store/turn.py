@@ -27,11 +27,12 @@ class Turn:
         self._begun = False
         self._lost: StoreUnavailable | None = None
 
-    def run(self, work: Callable[[], T], *, keep: bool = True) -> T:
+    def run(self, work: Callable[[], T], *, keep: bool = True, single: bool = False) -> T:
         """Return what *work* returns, its changes kept for the commit; on any exception they are taken back.
 
-        Without *keep* they are taken back in any case (a dry run). Raises ``StoreUnavailable`` for SQLite's errors and
-        once the transaction was lost.
+        Without *keep* they are taken back in any case (a dry run). *single* says that its only change is its last
+        statement, which then needs no savepoint. Raises ``StoreUnavailable`` for SQLite's errors and once the
+        transaction was lost.
         """
         if self._lost is not None:
             raise self._lost
@@ -40,6 +41,8 @@ class Turn:
             if not self._begun:
                 execute("BEGIN IMMEDIATE")
                 self._begun = True
+            if single:
+                return work()
             execute("SAVEPOINT request")
             result = work()
             if not keep:
@@ -47,10 +50,10 @@ class Turn:
             execute("RELEASE request")
         except apsw.Error as exc:
             error = _unkept(exc)
-            self._take_back(error)
+            self._take_back(error, single=single)
             raise error from exc
         except BaseException:
-            self._take_back(None)
+            self._take_back(None, single=single)
             raise
         return result
 
@@ -67,12 +70,14 @@ class Turn:
             self._roll_back()
             raise self._lost
 
-    def _take_back(self, error: StoreUnavailable | None) -> None:
+    def _take_back(self, error: StoreUnavailable | None, *, single: bool) -> None:
         if not self._begun:
             self._lost = error  # locked: the requests behind this one must not each wait for the lock again
             return
         # A full disk or an I/O error makes SQLite roll back the whole transaction, with the requests before this one.
         if self._db.connection.in_transaction:
+            if single:
+                return  # SQLite takes a statement that fails back by itself
             try:
                 self._db.execute("ROLLBACK TO request")
                 self._db.execute("RELEASE request")

@@ -200,3 +200,12 @@ def test_each_revision_is_offered_what_it_knows() -> None:
         assert ("title" in shaped) is revision.structure
         assert revision.resource_not_found == (-32602 if revision is MODERN else -32002)
     assert mcp.discover()["capabilities"] == mcp.capabilities(MODERN)
+
+
+def test_only_revisions_with_icons_are_shown_one() -> None:
+    for revision in revisions.REVISIONS.values():
+        if revision.handshake:
+            _, result = mcp.initialize({"protocolVersion": revision.version})
+            assert ("icons" in result["serverInfo"]) is revision.icons
+    discovered = mcp.complete(MODERN, mcp.discover())
+    assert discovered["_meta"][revisions.SERVER_INFO]["icons"][0]["src"].startswith("data:image/svg+xml,")

@@ -31,6 +31,10 @@ def fill(db: Database, rows: int) -> None:
             events.add(db, 1_000_000 + number, "test", "a", {"number": number})
 
 
+def whole(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
 def lines(path: str) -> list[Any]:
     return [orjson.loads(line) for line in Path(path).read_bytes().splitlines()]
 
@@ -62,7 +66,7 @@ def test_an_export_is_the_tables_and_a_resource(db: Database, config: Config) ->
         assert export["rows"] == {"events": 2501, "agents": 0}  # the task's own beginning is one
         read = lines(export["path"])
         assert [line["row"]["seq"] for line in read if line["table"] == "events"] == list(range(1, 2502))
-        raw = Path(export["path"]).read_bytes()
+        raw = whole(export["path"])
         assert (export["size_bytes"], export["sha256"]) == (len(raw), hashlib.sha256(raw).hexdigest())
         content = (await site.modern("resources/read", uri=export["uri"], headers={b"mcp-name": export["uri"].encode()})
                    .answer())["result"]["contents"]  # fmt: skip
