@@ -78,8 +78,8 @@ def is_response(value: Any) -> bool:
 
 
 @pytest.mark.parametrize("session", [None, *(v for v, r in revisions.REVISIONS.items() if r.handshake)])
-@pytest.mark.parametrize("path", ["/mcp", "/jsonrpc"])
-def test_no_message_breaks_the_core(db: Database, path: str, session: str | None) -> None:
+@pytest.mark.parametrize("endpoint", ["/mcp", "/jsonrpc"])
+def test_no_message_breaks_the_core(db: Database, endpoint: str, session: str | None) -> None:
     core = Core(db, Config(), KEY)
 
     @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -89,7 +89,7 @@ def test_no_message_breaks_the_core(db: Database, path: str, session: str | None
         if session is not None:
             headers[b"mcp-session-id"] = SessionSigner(KEY).issue(session, "root", 1).encode()
         exchanges = [
-            Exchange(HttpRequest("POST", path, "", headers, _encode(message), True), Caller("root", True))
+            Exchange(HttpRequest("POST", endpoint, "", headers, _encode(message), True), Caller("root", True))
             for message in messages
         ]
         for answer in core.answer_turn(exchanges, 1):
