@@ -41,9 +41,9 @@ class Resources:
 
     def read(self, reading: Reading, uri: str) -> Content:
         """Return what *uri* holds; raises ``ResourceNotFound``, ``ResourceDenied``."""
-        for resource in (self._readme, *self._fixed):
-            if resource.uri == uri:
-                return resource.read(reading)
+        resource = self._fixed_one(uri)
+        if resource is not None:
+            return resource.read(reading)
         template = self._template_of(uri)
         # Files decode their own URI: what is a path has more ways to be wrong.
         value = uri if template.prefix == SCHEME else variable(uri, template)
@@ -72,9 +72,9 @@ class Resources:
 
     def listing(self, uri: str, content: Content) -> Listing:
         """Return the listing of *uri*, which was read, whether it is in the list or not."""
-        for resource in (self._readme, *self._fixed):
-            if resource.uri == uri:
-                return resource.listing()
+        resource = self._fixed_one(uri)
+        if resource is not None:
+            return resource.listing()
         template = self._template_of(uri)
         name = uri.removeprefix(SCHEME) if template.prefix == SCHEME else variable(uri, template)
         return template.member(name) | {"uri": uri, "mimeType": content.mime_type}
@@ -85,7 +85,7 @@ class Resources:
 
     def is_fixed(self, uri: str) -> bool:
         """Say whether *uri* is a resource without a template."""
-        return any(resource.uri == uri for resource in (self._readme, *self._fixed))
+        return self._fixed_one(uri) is not None
 
     def is_watched(self, uri: str) -> bool:
         """Say whether updates of the resource *uri* can be told at all; files, for one, change without telling us."""
@@ -97,6 +97,15 @@ class Resources:
     def paths(self, prefix: str) -> list[str]:
         """Return the paths of the project that begin with *prefix*."""
         return self._files.beginning(prefix)
+
+    def _fixed_one(self, uri: str) -> Resource | None:
+        """Return the resource without a template that *uri* names, also in the form that URL libraries give it.
+
+        To them what stands behind the slashes is a host, which they write in small letters and with a path (RFC 3986
+        section 6.2.2.1, 6.2.3): clients ask for file://readme.md/ because file://README.md was listed.
+        """
+        wanted = project.README if uri == f"{project.README.lower()}/" else uri
+        return next((resource for resource in (self._readme, *self._fixed) if resource.uri == wanted), None)
 
     def _template_of(self, uri: str) -> Template:
         for template in self.templates:

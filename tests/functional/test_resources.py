@@ -130,6 +130,11 @@ def test_the_list_names_what_is_there_and_every_item_can_be_read(served: Daemon)
         assert content(served, item["uri"])["mimeType"] == item["mimeType"]
 
 
+def test_the_readme_is_also_known_by_what_url_libraries_make_of_its_uri(served: Daemon) -> None:
+    found = content(served, "file://readme.md/")
+    assert (found["text"], found["mimeType"]) == (TEXT, "text/markdown")
+
+
 def test_without_roots_there_are_no_files(shared_rpc: Daemon) -> None:
     listed = modern(shared_rpc, "resources/list").json["result"]["resources"]
     assert [item["uri"] for item in listed][:3] == FIXED[1:]
