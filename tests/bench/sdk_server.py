@@ -1,6 +1,6 @@
 """The official Python SDK's server, as its documentation sets it up for speed: stateless, JSON answers, uvicorn.
 
-``MCPD_CLIENTS_PYTHON sdk_server.py FD`` serves on the listening socket FD. The tools do nothing.
+``python sdk_server.py FD`` serves on the listening socket FD. The tools do nothing.
 """
 
 from __future__ import annotations

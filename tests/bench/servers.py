@@ -66,7 +66,7 @@ def _session_of(era: str, session: str | None) -> str | None:
 
 @contextmanager
 def sdk(directory: Path, cases: Sequence[Case]) -> Iterator[Server]:
-    """Run the SDK's server with the interpreter that ``MCPD_CLIENTS_PYTHON`` names."""
+    """Run the SDK's server with the interpreter of its environment below ``MCPD_FOREIGN``."""
     script = Path(__file__).with_name("sdk_server.py")
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     with _listening() as (sock, port):
@@ -80,9 +80,9 @@ def sdk(directory: Path, cases: Sequence[Case]) -> Iterator[Server]:
 def sdk_python() -> str:
     """Return the interpreter that has the official SDK; raises ``LookupError`` if nobody said which."""
     try:
-        return os.environ["MCPD_CLIENTS_PYTHON"]
+        return f"{os.environ['MCPD_FOREIGN']}/mcp-2.3.0/bin/python"
     except KeyError:
-        raise LookupError("MCPD_CLIENTS_PYTHON is not set; it names a Python that has the official mcp SDK") from None
+        raise LookupError("MCPD_FOREIGN is not set; packaging/test puts the official mcp SDK there") from None
 
 
 def _peer(operation: Operation) -> Operation:

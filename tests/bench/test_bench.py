@@ -17,7 +17,7 @@ pytestmark = pytest.mark.host
 
 def _missing() -> list[str]:
     programs = [program for program in ("wrk", "nginx", "setpriv") if shutil.which(program) is None]
-    return programs + [name for name in ("MCPD_CLIENTS_PYTHON",) if name not in os.environ]
+    return programs + [name for name in ("MCPD_FOREIGN",) if name not in os.environ]
 
 
 @pytest.mark.skipif(bool(_missing()) and "CI" not in os.environ, reason=f"not there: {', '.join(_missing())}")

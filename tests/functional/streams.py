@@ -63,9 +63,11 @@ def listen(rpc: Daemon, request_id: int | str, **notifications: Any) -> EventStr
     return EventStream(rpc, "POST", orjson.dumps(body), headers | {"Content-Type": "application/json"})
 
 
-def session_stream(rpc: Daemon, session_id: str, last_event_id: str | None = None) -> EventStream:
+def session_stream(
+    rpc: Daemon, session_id: str, last_event_id: str | None = None, version: str = HANDSHAKE
+) -> EventStream:
     """Open the GET stream of a session."""
-    headers = {"Accept": "text/event-stream", "Mcp-Session-Id": session_id, "MCP-Protocol-Version": HANDSHAKE}
+    headers = {"Accept": "text/event-stream", "Mcp-Session-Id": session_id, "MCP-Protocol-Version": version}
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
     return EventStream(rpc, "GET", b"", headers)

@@ -1,32 +1,25 @@
-"""The clients that agents really use: the official SDKs, unmodified, against the real daemon.
+"""What an agent's client sees of each tool, and what is in the database then: the official SDKs, unmodified.
 
-Each SDK runs in its own process and runtime (``clients/``); a test sends it commands and looks at what its user would
-see, and then into the database.
+One SDK of each kind and era; ``test_foreign`` has them all.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import select
 import sqlite3
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from tests.functional.daemon import Daemon
+from tests.functional.foreign import CLIENT_V2, MCP_V2, PROGRAMS, Client, at
 
 pytestmark = pytest.mark.host
 
-CLIENTS = Path(__file__).parent / "clients"
-ANSWER_S = 20.0
-MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"
 Json = dict[str, Any]
+SDKS = [program for program in PROGRAMS if program.family in (MCP_V2, CLIENT_V2)]
 
 TOOLS = [
     "log_activity",
@@ -42,99 +35,23 @@ TOOLS = [
 ]
 
 
-@dataclass
-class Client:
-    """An SDK's client in its process; ``protocol`` is the revision that it negotiated by itself."""
-
-    process: subprocess.Popen[str]
-    protocol: str = ""
-
-    def ask(self, **command: object) -> Json:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def answer(self) -> Json:
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], ANSWER_S)
-        assert ready, f"the client said nothing for {ANSWER_S:g} s"
-        line = self.process.stdout.readline()
-        assert line, f"the client ended with status {self.process.wait(ANSWER_S)}; its stderr is above"
-        answer: Json = json.loads(line)
-        return answer
-
-    def call(self, name: str, /, **arguments: object) -> Json:
-        return self.ask(do="call", name=name, arguments=arguments)
-
-    def result(self, name: str, /, **arguments: object) -> Json:
-        """Call a tool that must succeed; return its structured content."""
-        answer = self.call(name, **arguments)
-        assert not answer.get("isError"), answer
-        content: Json = answer["structuredContent"]
-        assert json.loads(answer["content"][0]["text"]) == content
-        return content
-
-
-def from_environment(variable: str) -> str:
-    """Return where a foreign client is installed; packaging/test installs them, a bare pytest need not have them."""
-    value = os.environ.get(variable)
-    if value is None and "CI" in os.environ:
-        pytest.fail(f"{variable} is not set")
-    if value is None:
-        pytest.skip(f"{variable} is not set; packaging/test sets it")
-    return value
-
-
-def python_command(mode: str) -> Callable[[str], list[str]]:
-    return lambda url: [from_environment("MCPD_CLIENTS_PYTHON"), str(CLIENTS / "python_sdk.py"), url, mode]
-
-
-def typescript_command(url: str) -> list[str]:
-    return ["node", str(CLIENTS / "typescript_sdk.mjs"), url, from_environment("MCPD_CLIENTS_NODE")]
-
-
-@dataclass(frozen=True)
-class Sdk:
-    """One way to start one SDK's client, and the revision that it then has to end up with."""
-
-    name: str
-    command: Callable[[str], list[str]]
-    protocol: str
-
-
-SDKS = [
-    Sdk("python", python_command("auto"), MODERN),
-    Sdk("python-legacy", python_command("legacy"), HANDSHAKE),
-    Sdk("typescript", typescript_command, HANDSHAKE),
-]
-WITH_SESSION = [sdk for sdk in SDKS if sdk.protocol == HANDSHAKE]
-
-
-@contextmanager
-def started(command: list[str]) -> Iterator[Client]:
-    # The caller's PYTHONPATH is for its own interpreter, not for the SDK's.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["MCPD_TREE"] = str(CLIENTS.parents[2])  # for a server that the SDK starts itself
-    with ExitStack() as stack:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment
-        )
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        client = Client(process)
-        client.protocol = client.answer()["protocol"]
-        yield client
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait(ANSWER_S) == 0
-
-
-@pytest.fixture(params=SDKS, ids=lambda sdk: sdk.name)
+@pytest.fixture(params=SDKS, ids=str)
 def client(request: pytest.FixtureRequest, rpc: Daemon) -> Iterator[Client]:
-    with started(request.param.command(f"{rpc.url}/mcp")) as client:
-        assert client.protocol == request.param.protocol
+    with request.param.start(at(rpc.url, rpc.socket_path)["http"]) as client:
         yield client
+
+
+def call(client: Client, name: str, /, **arguments: object) -> Json:
+    return client.ask("tools/call", name=name, arguments=arguments)
+
+
+def result(client: Client, name: str, /, **arguments: object) -> Json:
+    """Call a tool that must succeed; return its structured content."""
+    answer = call(client, name, **arguments)
+    assert not answer.get("isError"), answer
+    content: Json = answer["structuredContent"]
+    assert json.loads(answer["content"][0]["text"]) == content
+    return content
 
 
 def rows(rpc: Daemon, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
@@ -144,7 +61,7 @@ def rows(rpc: Daemon, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
 
 
 def test_the_tools_are_listed_in_order_and_described(client: Client) -> None:
-    tools = client.ask(do="list")["tools"]
+    tools = client.ask("tools/list")["tools"]
 
     assert [tool["name"] for tool in tools] == TOOLS
     for tool in tools:
@@ -154,10 +71,10 @@ def test_the_tools_are_listed_in_order_and_described(client: Client) -> None:
 
 
 def test_register_component_and_find_component_owner(client: Client, rpc: Daemon) -> None:
-    registered = client.result("register_component", name="auth", owner="backend-api", paths=["src/auth"])
-    handed_over = client.result("register_component", name="auth", owner="database")
-    found = client.result("find_component_owner", component="auth")
-    missing = client.result("find_component_owner", component="nothing")
+    registered = result(client, "register_component", name="auth", owner="backend-api", paths=["src/auth"])
+    handed_over = result(client, "register_component", name="auth", owner="database")
+    found = result(client, "find_component_owner", component="auth")
+    missing = result(client, "find_component_owner", component="nothing")
 
     assert registered == {"success": True, "component": "auth", "version": 1}
     assert handed_over == {"success": True, "component": "auth", "version": 2, "previous_owner": "backend-api"}
@@ -169,9 +86,9 @@ def test_register_component_and_find_component_owner(client: Client, rpc: Daemon
 
 def test_log_activity_claims_and_check_conflicts_finds(client: Client, rpc: Daemon) -> None:
     working = {"category": "task", "status": "started", "paths": ["src/auth/login.py"]}
-    first = client.result("log_activity", agent="backend-api", activity="rewrite the login", **working)
-    second = client.result("log_activity", agent="testing", activity="fix the login", **working)
-    checked = client.result("check_conflicts", agents=["backend-api", "testing"])
+    first = result(client, "log_activity", agent="backend-api", activity="rewrite the login", **working)
+    second = result(client, "log_activity", agent="testing", activity="fix the login", **working)
+    checked = result(client, "check_conflicts", agents=["backend-api", "testing"])
 
     assert first == {"success": True, "id": 1}
     assert [holder["agent"] for holder in second["conflicts"][0]["holders"]] == ["backend-api"]
@@ -184,12 +101,12 @@ def test_log_activity_claims_and_check_conflicts_finds(client: Client, rpc: Daem
 
 
 def test_update_status_and_heartbeat(client: Client, rpc: Daemon) -> None:
-    first = client.result("update_status", agent="testing", status="busy", current_task="run the tests")
-    second = client.result("update_status", agent="testing", status="idle")
-    client.result(
-        "request_collaboration", from_agent="frontend-ui", to_agent="testing", task="test it", priority="high"
+    first = result(client, "update_status", agent="testing", status="busy", current_task="run the tests")
+    second = result(client, "update_status", agent="testing", status="idle")
+    result(
+        client, "request_collaboration", from_agent="frontend-ui", to_agent="testing", task="test it", priority="high"
     )
-    alive = client.result("heartbeat", agent="testing")
+    alive = result(client, "heartbeat", agent="testing")
 
     assert first == {"success": True, "agent": "testing"}
     assert second == {"success": True, "agent": "testing", "previous_status": "busy"}
@@ -200,8 +117,9 @@ def test_update_status_and_heartbeat(client: Client, rpc: Daemon) -> None:
 
 
 def test_request_collaboration_and_propose_decision(client: Client, rpc: Daemon) -> None:
-    requested = client.result("request_collaboration", from_agent="testing", to_agent="database", task="add an index")
-    proposed = client.result(
+    requested = result(client, "request_collaboration", from_agent="testing", to_agent="database", task="add an index")
+    proposed = result(
+        client,
         "propose_decision",
         category="architecture",
         question="One database or two?",
@@ -218,15 +136,15 @@ def test_request_collaboration_and_propose_decision(client: Client, rpc: Daemon)
 
 
 def test_every_call_is_audited(client: Client, rpc: Daemon) -> None:
-    client.result("heartbeat", agent="testing")
-    client.call("heartbeat", agent=7)
+    result(client, "heartbeat", agent="testing")
+    call(client, "heartbeat", agent=7)
 
     audited = rows(rpc, "SELECT resource, outcome, details FROM audit ORDER BY id")
     assert audited == [("heartbeat", "ok", '{"agent":"testing"}'), ("heartbeat", "refused", '{"agent":7}')]
 
 
 def test_bad_arguments_are_a_result_that_names_the_argument(client: Client, rpc: Daemon) -> None:
-    answer = client.call("update_status", agent="testing", status="asleep")
+    answer = call(client, "update_status", agent="testing", status="asleep")
 
     assert answer["isError"] is True
     text = answer["content"][0]["text"]
@@ -236,29 +154,17 @@ def test_bad_arguments_are_a_result_that_names_the_argument(client: Client, rpc:
 
 
 def test_an_unknown_tool_is_a_protocol_error(client: Client) -> None:
-    error = client.call("no_such_tool")["error"]
+    error = call(client, "no_such_tool")["error"]
 
     assert error["code"] == -32602
     assert "no_such_tool" in error["message"]
 
 
 def test_a_dry_run_says_what_it_would_do_and_changes_nothing(client: Client, rpc: Daemon) -> None:
-    told = client.result("register_component", name="auth", owner="backend-api", dry_run=True)
+    told = result(client, "register_component", name="auth", owner="backend-api", dry_run=True)
 
     assert told["dry_run"] is True
     assert "register_component" in told["message"]
     for table in ("components", "claims", "agents", "events"):
         assert rows(rpc, f"SELECT * FROM {table}") == []
     assert rows(rpc, "SELECT outcome FROM audit") == [("dry_run",)]
-
-
-@pytest.mark.parametrize("sdk", WITH_SESSION, ids=lambda sdk: sdk.name)
-def test_a_session_lives_through_a_restart(sdk: Sdk, rpc: Daemon) -> None:
-    with started(sdk.command(f"{rpc.url}/mcp")) as client:
-        client.result("heartbeat", agent="testing")
-        rpc.restart()
-        client.result("heartbeat", agent="testing")
-
-    sessions = rows(rpc, "SELECT session_id FROM audit ORDER BY id")
-    assert len(sessions) == 2
-    assert sessions[0] == sessions[1] != (None,)

@@ -23,7 +23,7 @@ from tests.functional import mcp
 from tests.functional.daemon import TIMEOUT_S, Daemon
 from tests.functional.mcp import HANDSHAKE, META
 from tests.functional.stdio import Bridge, bridge, command, environment
-from tests.functional.test_clients import CLIENTS, MODERN, TOOLS, from_environment, rows, started
+from tests.functional.test_clients import TOOLS, rows
 
 CHANGED = "notifications/resources/list_changed"
 UPDATED = "notifications/resources/updated"
@@ -449,36 +449,3 @@ def test_a_wrong_command_line() -> None:
         )
         assert done.returncode == 64, options
         assert done.stdout == b""
-
-
-def python_sdk(rpc: Daemon, mode: str) -> list[str]:
-    wanted = command(rpc.socket_path)
-    return [
-        from_environment("MCPD_CLIENTS_PYTHON"),
-        str(CLIENTS / "python_sdk.py"),
-        orjson.dumps(wanted).decode(),
-        mode,
-    ]
-
-
-def typescript_sdk(rpc: Daemon, _mode: str) -> list[str]:
-    wanted = orjson.dumps(command(rpc.socket_path)).decode()
-    return ["node", str(CLIENTS / "typescript_sdk.mjs"), wanted, from_environment("MCPD_CLIENTS_NODE")]
-
-
-@pytest.mark.host
-@pytest.mark.parametrize(
-    ("sdk", "mode", "protocol"),
-    [(python_sdk, "auto", MODERN), (python_sdk, "legacy", HANDSHAKE), (typescript_sdk, "", HANDSHAKE)],
-    ids=["python", "python-legacy", "typescript"],
-)
-def test_the_official_sdks_over_stdio(rpc: Daemon, sdk: Any, mode: str, protocol: str) -> None:
-    with started(sdk(rpc, mode)) as client:
-        assert client.protocol == protocol
-        assert [tool["name"] for tool in client.ask(do="list")["tools"]] == TOOLS
-        registered = client.result("register_component", name="auth", owner="backend-api")
-        assert registered == {"success": True, "component": "auth", "version": 1}
-        rpc.restart()
-        assert client.result("find_component_owner", component="auth")["owner"] == "backend-api"
-        assert client.call("no_such_tool")["error"]["code"] == -32602
-    assert rows(rpc, "SELECT name, owner FROM components") == [("auth", "backend-api")]
