@@ -129,3 +129,9 @@ class UsageError(Error):
     """The command line is wrong."""
 
     exit_status = EX_USAGE
+
+
+class SourceUnusable(Error):
+    """A database that was to be read is missing, damaged or none at all."""
+
+    exit_status = EX_DATAERR

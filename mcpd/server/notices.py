@@ -54,7 +54,9 @@ def _lists_changed(topic: str, data: str) -> Iterator[str]:
         yield PROMPTS_CHANGED
     elif topic == "tools.changed":
         yield TOOLS_CHANGED
-    elif topic == "agent.new" or (topic == "component.registered" and _field(data, "version") == 1):
+    elif topic in ("agent.new", "migration.finished") or (
+        topic == "component.registered" and _field(data, "version") == 1
+    ):
         yield RESOURCES_CHANGED
 
 
@@ -63,7 +65,7 @@ def _updated(topic: str, agent: str | None, data: str) -> set[str]:
     if topic == "agent.heartbeat":
         return set()
     uris = {scheme + quote(agent, safe="") for scheme in _ABOUT_AGENT} if agent is not None else set()
-    if topic in ("activity.logged", "collaboration.requested"):
+    if topic in ("activity.logged", "collaboration.requested", "migration.finished"):
         uris.add("activity://recent")
     if topic == RESOURCE_UPDATED:
         uris.add(str(_field(data, "uri")))

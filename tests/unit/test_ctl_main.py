@@ -11,7 +11,7 @@ import pytest
 
 from mcpd import config
 from mcpd.config import Setting
-from mcpd.ctl import client, logs, main
+from mcpd.ctl import client, logs, main, migrate
 from mcpd.ctl.client import Answer, Endpoint, Refused
 from mcpd.ctl.config import is_changed
 from mcpd.errors import AccessDenied, Error, StoreUnavailable, UsageError
@@ -187,3 +187,18 @@ def test_a_setting_is_changed_when_something_else_than_the_defaults_decided_it(
 ) -> None:
     default = config.defaults()["log.level"]
     assert is_changed(Setting("log.level", value, source, default.type, default.doc)) is changed
+
+
+def test_the_time_zone_of_a_migration_is_this_machines_unless_said_otherwise(tmp_path: Path) -> None:
+    localtime = tmp_path / "localtime"
+    assert migrate.local_zone(localtime) == "UTC"
+    localtime.symlink_to("/usr/share/zoneinfo/Europe/Rome")
+    assert migrate.local_zone(localtime) == "Europe/Rome"
+    assert str(migrate.zone("Europe/Rome")) == "Europe/Rome"
+    localtime.unlink()
+    localtime.write_bytes(b"TZif2")
+    with pytest.raises(UsageError, match="does not say which time zone"):
+        migrate.local_zone(localtime)
+    for name in ("Mars/Base", "../../etc/passwd", "/etc/passwd", "Europe", "x" * 5000, "a\0b"):
+        with pytest.raises(UsageError, match="there is no such time zone"):
+            migrate.zone(name)

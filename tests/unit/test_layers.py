@@ -24,7 +24,8 @@ BELOW = {
     "plugins": BASE | {"protocol", "store", "tools", "resources", "prompts"},
     "server": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins"},
     "daemons": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"},
-    "ctl": BASE | {"protocol", "store", "access", "tools"},
+    "legacy": BASE | {"store"},
+    "ctl": BASE | {"protocol", "store", "access", "tools", "legacy"},
     "bridge": BASE | {"protocol"},
 }
 IMPURE = {"socket", "asyncio", "os", "time", "random", "apsw", "threading", "subprocess", "uvloop", "systemd"}

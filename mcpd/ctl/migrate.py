@@ -1,0 +1,182 @@
+"""``mcpctl migrate``: bring over what the old system's databases hold, or show what was brought over."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from mcpd import config
+from mcpd.ctl import migration_status, output
+from mcpd.errors import UsageError
+
+if TYPE_CHECKING:
+    from mcpd.legacy.migration import Job, Progress
+    from mcpd.legacy.preflight import Plan
+    from mcpd.legacy.report import Report
+
+HELP = "bring over the data of the old system"
+
+_LOCALTIME = Path("/etc/localtime")
+_ZONES = "zoneinfo/"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what ``migrate`` takes."""
+    parser.add_argument("action", choices=["status"], nargs="?", help="show what was brought over")
+    parser.add_argument(
+        "--from", metavar="FILE", dest="sources", type=Path, action="append", help="a database of the old system"
+    )
+    parser.add_argument("--timezone", metavar="ZONE", help="of the old system's local times; else this machine's")
+    parser.add_argument("--snapshots", metavar="DIRECTORY", type=Path, help="where copies of the sources are kept")
+    parser.add_argument("--plan", action="store_true", help="say what would be done; change nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the status or the plan, or migrate and show the report."""
+    target = Path(str(config.effective(arguments.config)["database.path"].value)).absolute()
+    if arguments.action == "status":
+        if arguments.sources or arguments.plan or arguments.timezone or arguments.snapshots:
+            raise UsageError("mcpctl migrate status takes no options of its own")
+        migration_status.show(target, as_json=arguments.json)
+        return 0
+    if not arguments.sources:
+        raise UsageError("which database? mcpctl migrate --from /tmp/mcp_state.db, or mcpctl migrate status")
+    _migrate(_job(arguments, target), only_plan=arguments.plan, as_json=arguments.json)
+    return 0
+
+
+def _job(arguments: argparse.Namespace, target: Path) -> Job:
+    from mcpd.legacy.migration import Job
+
+    name = arguments.timezone or local_zone(_LOCALTIME)
+    sources = tuple(dict.fromkeys(path.absolute() for path in arguments.sources))
+    snapshots = (arguments.snapshots or target.parent / "legacy").absolute()
+    if not snapshots.parent.is_dir():
+        raise UsageError(f"--snapshots {snapshots}: there is no directory {snapshots.parent}")
+    return Job(sources, target, zone(name), name, snapshots)
+
+
+def zone(name: str) -> tzinfo:
+    """Return the time zone *name* of the IANA database; raises ``UsageError``."""
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise UsageError(
+            f"--timezone {name}: there is no such time zone; expected one like Europe/Rome or UTC"
+        ) from exc
+
+
+def local_zone(localtime: Path) -> str:
+    """Return the name of the zone that *localtime*, as a rule /etc/localtime, links to; UTC without one."""
+    if not localtime.exists():
+        return "UTC"
+    _, found, name = str(localtime.resolve()).rpartition(_ZONES)
+    if not found:
+        raise UsageError(f"{localtime} does not say which time zone this machine is in; use --timezone")
+    return name
+
+
+def _migrate(job: Job, *, only_plan: bool, as_json: bool) -> None:
+    from mcpd.legacy import migration, preflight
+
+    plan = preflight.plan(job)
+    if only_plan or not as_json:
+        _print_plan(plan, as_json=as_json)
+    plan.check_room()
+    if only_plan:
+        return
+    with _progress() as progress:
+        report = migration.run(job, progress)
+    _print_report(report, as_json=as_json)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Show a bar on stderr if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total or None)
+
+
+def _print_plan(plan: Plan, *, as_json: bool) -> None:
+    from mcpd.legacy.preflight import MINIMUM, is_old
+
+    if as_json:
+        output.print_json(plan_json(plan))
+        return
+    rows: list[tuple[str, str, Any]] = []
+    for name, version in plan.versions.items():
+        needed = ".".join(map(str, MINIMUM[name]))
+        if version is None:
+            rows.append((name, "not installed", output.coloured(f"{needed} or newer is needed", "yellow")))
+        elif is_old(name, version):
+            rows.append((name, version, output.coloured(f"{needed} or newer is needed", "yellow")))
+        else:
+            rows.append((name, version, output.coloured("ok", "green")))
+    fits = plan.free_bytes >= plan.needed_bytes
+    room = f"{plan.free_bytes >> 20} MiB free, {plan.needed_bytes >> 20} MiB may be needed"
+    rows.append(("disk", room, output.coloured("ok", "green") if fits else output.coloured("too little", "bold red")))
+    rows.append(("local times", plan.job.timezone, "--timezone says otherwise"))
+    output.print_tables(output.table("Preflight", ("what", "found", ""), rows), *_planned(plan))
+    output.write("\n")
+
+
+def _planned(plan: Plan) -> Iterator[Any]:
+    for source in plan.sources:
+        title = f"{source.path}, {source.size_bytes >> 10} KiB, journal mode {source.journal_mode}"
+        rows = [(table.name, table.rows, target or "kept as it is") for table, target in source.tables]
+        nothing = "a writer died in a transaction; it is rolled back in a copy before that is read"
+        yield output.coloured(title, "bold")
+        yield output.table("", ("table", "rows", "goes to"), rows, nothing)
+        if source.writers:
+            names = ", ".join(f"{writer.program} (pid {writer.pid})" for writer in source.writers)
+            yield output.coloured(f"Open in {names}: what it writes later, another run brings over", "yellow")
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Return *plan* as JSON knows it."""
+    return {
+        "target": str(plan.job.target),
+        "snapshots": str(plan.job.snapshots),
+        "timezone": plan.job.timezone,
+        "versions": plan.versions,
+        "needed_bytes": plan.needed_bytes,
+        "free_bytes": plan.free_bytes,
+        "sources": [
+            {
+                "path": str(source.path),
+                "size_bytes": source.size_bytes,
+                "journal_mode": source.journal_mode,
+                "rollback_pending": source.is_rollback_pending,
+                "writers": [{"pid": writer.pid, "program": writer.program} for writer in source.writers],
+                "tables": [
+                    {"table": table.name, "columns": table.columns, "rows": table.rows, "target": target}
+                    for table, target in source.tables
+                ],
+            }
+            for source in plan.sources
+        ],
+    }
+
+
+def _print_report(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(report.as_json())
+        return
+    output.print_tables(*migration_status.tables(report.as_json()))
+    if report.run is None:
+        output.write("\nNothing was new; nothing was changed.\n")
+    else:
+        where = report.file or "the database alone, since its file could not be written"
+        output.write(f"\nMigrated and verified, run {report.run}; the report is in {where}.\n")

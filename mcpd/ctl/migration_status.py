@@ -1,0 +1,91 @@
+"""What was migrated, as ``mcpctl migrate`` and ``mcpctl migrate status`` show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mcpd.ctl import output
+from mcpd.errors import AccessDenied, ConfigError
+
+_COUNTS = ("rows", "migrated", "merged", "kept", "set_aside", "known")
+_MAX_RUNS = 20
+_MAX_REJECTS = 50
+
+
+def show(target: Path, *, as_json: bool) -> None:
+    """Print what the database *target* says of migrations into it."""
+    status = gather(target)
+    if as_json:
+        output.print_json(status)
+        return
+    if status["running"]:
+        output.write("A migration is running.\n")
+    if not status["runs"]:
+        output.write("Nothing was migrated yet.\n")
+        return
+    runs = [
+        (run["run"], run["finished"], run["timezone"], *(source["path"] for source in run["sources"][:1]), _sum(run))
+        for run in status["runs"]
+    ]
+    rejects = [(r["table"], r["reason"], r["rows"], r["example_key"]) for r in status["set_aside"]]
+    output.print_tables(
+        output.table("Runs", ("run", "finished", "time zone", "source", "rows"), runs),
+        output.pairs("Rows", status["rows"]),
+        output.table("Set aside", ("table", "reason", "rows", "for example"), rejects),
+        *tables(status["runs"][0]),
+    )
+
+
+def gather(target: Path) -> dict[str, Any]:
+    """Return what *target* says of migrations into it; it is opened read-only."""
+    from mcpd.legacy import files
+    from mcpd.store import legacy, schema
+    from mcpd.store.database import Database, store_errors
+
+    try:
+        target.open("rb").close()
+    except PermissionError as exc:
+        raise AccessDenied(f"you may not read {target}; root and the user mcpd may") from exc
+    except OSError as exc:
+        raise ConfigError(f"{target}: {exc.strerror}; mcpctl config shows where the database should be") from exc
+    db = Database(str(target), read_only=True)
+    try:
+        with store_errors():
+            schema.check(db)
+            return {
+                "running": files.is_locked(target),
+                "rows": legacy.totals(db),
+                "set_aside": [
+                    {"table": table, "reason": reason, "rows": rows, "example_key": key}
+                    for table, reason, rows, key in legacy.rejects(db, _MAX_REJECTS)
+                ],
+                "runs": [json.loads(run.report) for run in legacy.runs(db, _MAX_RUNS)],
+            }
+    finally:
+        db.close()
+
+
+def tables(report: dict[str, Any]) -> Iterator[Any]:
+    """Yield a table for each source of *report* (JSON), with what became of the rows of each of its tables."""
+    for source in report["sources"]:
+        rows = [
+            (table["table"], table["target"] or "–", *(table[name] for name in _COUNTS), table["checksum"][:12])
+            for table in source["tables"]
+        ]
+        names = ("table", "to", *(name.replace("_", " ") for name in _COUNTS), "checksum")
+        yield output.coloured(source["path"], "bold")
+        yield output.table("", names, rows)
+        said = [
+            (table["table"], text, number)
+            for table in source["tables"]
+            for text, number in (table["reasons"] | table["notes"]).items()
+        ]
+        if said:
+            yield output.table("", ("table", "what was found", "rows"), said)
+
+
+def _sum(run: dict[str, Any]) -> int:
+    return sum(table["rows"] for source in run["sources"] for table in source["tables"])

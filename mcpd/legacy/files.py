@@ -1,0 +1,104 @@
+"""Files beside the database: written whole or not at all, owned as it is, one migration at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mcpd.errors import ConfigError, StoreUnavailable
+
+PARTIAL = ".mcpd-partial-"
+"""How the names of files begin that are not finished."""
+
+
+@contextmanager
+def alone(target: Path) -> Iterator[None]:
+    """Keep other migrations into *target* out, by a lock on its directory that ends with the process."""
+    try:
+        descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise ConfigError(f"{target.parent}: {exc.strerror}; mcpctl config shows where the database should be") from exc
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise StoreUnavailable(f"another migration into {target} is running") from exc
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(target: Path) -> bool:
+    """Say whether a migration into *target* is under way."""
+    try:
+        with alone(target):
+            return False
+    except StoreUnavailable:
+        return True
+
+
+def make_directory(path: Path, like: Path) -> None:
+    """Make the directory *path*, unless it is there, for the owner of *like*."""
+    if not path.is_dir():
+        path.mkdir(mode=0o750)
+        own_as(path, like)
+
+
+def own_as(path: Path, like: Path) -> None:
+    """Give *path* to the owner of *like*, which only root can; others may not read it."""
+    path.chmod(0o750 if path.is_dir() else 0o640)
+    if os.geteuid() == 0:
+        owner = like.stat()
+        with suppress(PermissionError):  # where root may not give files away, as on NFS
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def partial(path: Path) -> Path:
+    """Return the name that *path* has until it is finished."""
+    return path.with_name(f"{PARTIAL}{path.name}")
+
+
+def write(path: Path, content: bytes, like: Path) -> None:
+    """Write the file *path*, whole or not at all, for the owner of *like*."""
+    unfinished = partial(path)
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    own_as(unfinished, like)
+    unfinished.replace(path)
+    sync(path.parent)
+
+
+def remove_database(path: Path) -> None:
+    """Remove the database *path*, if it is there, and what SQLite keeps beside it."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def unused(path: Path) -> Path:
+    """Return *path*, or if it is taken a name like it that is not."""
+    number, result = 1, path
+    while result.exists() or partial(result).exists():
+        number += 1
+        result = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return result
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of the file *path* in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(directory: Path) -> None:
+    """Make what was renamed in *directory* survive a power loss."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,214 @@
+"""Rows on their way into the database: gathered in a scratch file beside it, then taken over in one transaction.
+
+What is slow (reading, mapping) happens while nobody waits; under the database's write lock SQLite only copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+
+from mcpd.store.database import Database, store_errors
+
+APPENDED: Mapping[str, tuple[str, ...]] = {
+    "activities": ("at_us", "agent", "activity", "category", "status", "details"),
+    "decisions": ("category", "question", "proposed_by", "status", "metadata", "created_us", "resolved_us"),
+    "conflicts": (
+        "agents", "component", "issue", "severity", "resolved", "resolution", "created_us", "resolved_us",
+    ),
+    "collaboration_requests": ("from_agent", "to_agent", "task", "priority", "status", "created_us"),
+}  # fmt: skip
+"""Tables in which each staged row becomes a row of its own, with a new id."""
+
+NAMED: Mapping[str, tuple[str, ...]] = {
+    "agents": ("name", "status", "current_task", "capabilities", "metadata", "created_us", "last_seen_us"),
+    "components": ("name", "owner", "status", "version", "metadata", "created_us", "updated_us"),
+}
+"""Tables in which rows of one name are one thing, and the newest by the last column says what it is."""
+
+_LEDGER = ("source", "source_table", "source_key", "row", "digest", "outcome", "reason", "target_table")
+_CACHE_KIB = 32_768
+
+
+class Staged(NamedTuple):
+    """A row as the ledger keeps it; ``source`` is the place of its file among those of the run, from 0."""
+
+    source: int
+    source_table: str
+    source_key: str | None
+    row: str
+    digest: bytes
+    outcome: str
+    reason: str | None
+    target_table: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Where what was taken over begins: the first new id of ``legacy_rows``, and the id before it in each table."""
+
+    first: int
+    bases: Mapping[str, int]
+
+
+class Stage:
+    """The scratch file at *path*, which is made; nobody else looks at it, and it need not survive anything."""
+
+    def __init__(self, path: Path) -> None:
+        with store_errors():
+            self._connection = apsw.Connection(str(path))
+            self._connection.execute(
+                f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{_CACHE_KIB};"
+                " BEGIN EXCLUSIVE;"
+                f"CREATE TABLE ledger (id INTEGER PRIMARY KEY, {', '.join(_LEDGER)}, target_key,"
+                " copies INTEGER NOT NULL DEFAULT 1, UNIQUE (digest))"
+            ).fetchall()
+            for table, columns in {**APPENDED, **NAMED}.items():
+                self._connection.execute(f"CREATE TABLE {table} (row INTEGER PRIMARY KEY, {', '.join(columns)})")
+            self._execute = self._connection.cursor().execute
+        marks = ", ".join("?" * len(_LEDGER))
+        self._insert = (
+            f"INSERT INTO ledger ({', '.join(_LEDGER)}) VALUES ({marks})"  # noqa: S608 - our own names
+            " ON CONFLICT (digest) DO UPDATE SET copies = copies + 1 RETURNING id, copies"
+        )
+        self._targets = {
+            table: f"INSERT INTO {table} VALUES (?{', ?' * len(columns)})"  # noqa: S608
+            for table, columns in {**APPENDED, **NAMED}.items()
+        }
+
+    def add(self, staged: Staged, values: Sequence[object]) -> bool:
+        """Take *staged*, and *values* for its target table; return False if an identical row was taken before."""
+        with store_errors():
+            found: list[Any] = self._execute(self._insert, staged).fetchall()
+            number, copies = found[0]
+            if copies > 1:
+                return False
+            if staged.target_table is not None:
+                self._execute(self._targets[staged.target_table], (number, *values))
+        return True
+
+    def close(self) -> None:
+        """Write out what was added and close the file."""
+        with store_errors():
+            self._connection.execute("COMMIT")
+            self._connection.close()
+
+
+@contextmanager
+def attached(db: Database, path: Path) -> Iterator[None]:
+    """Let *db* see the closed stage at *path* for the length of the block."""
+    with store_errors():
+        db.execute("ATTACH ? AS stage", (str(path),))
+    try:
+        yield
+    finally:
+        with suppress(apsw.SQLError):  # after a commit that failed it is still in use, until the connection is closed
+            db.execute("DETACH stage")
+
+
+def is_empty(db: Database) -> bool:
+    """Say whether the attached stage holds nothing new."""
+    return not db.value("SELECT EXISTS (SELECT 1 FROM stage.ledger)")
+
+
+def take_over(db: Database, first_source: int) -> Taken:
+    """Copy the attached stage into *db*, inside the caller's transaction.
+
+    The run's sources have the ids from *first_source* on.
+    """
+    for table in NAMED:
+        _judge_named(db, table)
+    bases = {table: _append(db, table, columns) for table, columns in APPENDED.items()}
+    for table, columns in NAMED.items():
+        _merge(db, table, columns)
+    _claim_components(db)
+    first = int(db.value("SELECT coalesce(max(id), 0) + 1 FROM legacy_rows"))
+    base = " ".join(f"WHEN '{table}' THEN {number} + id" for table, number in bases.items())
+    # By digest, so that the index on it is filled from left to right: in any other order each entry costs a page.
+    db.execute(
+        "INSERT INTO legacy_rows (source_id, source_table, source_key, row, digest, copies, outcome, reason,"  # noqa: S608
+        " target_table, target_key) SELECT ? + source, source_table, source_key, row, digest, copies, outcome, reason,"
+        f" target_table, CASE target_table {base} ELSE target_key END FROM stage.ledger ORDER BY digest",
+        (first_source,),
+    )
+    return Taken(first, bases)
+
+
+def _judge_named(db: Database, table: str) -> None:
+    """Mark the rows that give way: to a newer one of the same name in the stage, or to the one that *db* has."""
+    newest = NAMED[table][-1]
+    db.execute(
+        "UPDATE stage.ledger SET target_key = staged.name, outcome = CASE WHEN place > 1 OR newer THEN 'merged'"  # noqa: S608
+        " ELSE outcome END, reason = CASE WHEN newer THEN 'mcpd knew newer' WHEN place > 1 THEN 'another row of that"
+        " name is newer' ELSE reason END FROM (SELECT row, s.name, row_number() OVER (PARTITION BY s.name ORDER BY"
+        f" s.{newest} DESC, row DESC) AS place, coalesce(ours.{newest} > s.{newest}, 0) AS newer"
+        f" FROM stage.{table} AS s LEFT JOIN main.{table} AS ours ON ours.name = s.name) AS staged"
+        " WHERE staged.row = ledger.id"
+    )
+
+
+def _append(db: Database, table: str, columns: Sequence[str]) -> int:
+    """Copy the staged rows of *table*; the new ids are those of the ledger, counted from the returned one."""
+    names = ", ".join(columns)
+    base = int(db.value(f"SELECT coalesce(max(id), 0) FROM main.{table}"))  # noqa: S608
+    db.execute(
+        f"INSERT INTO main.{table} (id, {names}) SELECT ? + row, {names} FROM stage.{table} ORDER BY row",  # noqa: S608
+        (base,),
+    )
+    return base
+
+
+_MERGED = {
+    "agents": "status = excluded.status, current_task = excluded.current_task,"
+    " capabilities = coalesce(excluded.capabilities, capabilities), metadata = coalesce(excluded.metadata, metadata),"
+    " created_us = min(created_us, excluded.created_us), last_seen_us = excluded.last_seen_us",
+    "components": "owner = excluded.owner, status = excluded.status, version = max(version, excluded.version),"
+    " metadata = coalesce(excluded.metadata, metadata), created_us = min(created_us, excluded.created_us),"
+    " updated_us = excluded.updated_us",
+}
+
+
+def _merge(db: Database, table: str, columns: Sequence[str]) -> None:
+    names, newest = ", ".join(columns), columns[-1]
+    # Oldest first, so that each newer row writes over the one before.
+    db.execute(
+        f"INSERT INTO main.{table} ({names}) SELECT {names} FROM stage.{table} WHERE true ORDER BY {newest}, row"  # noqa: S608
+        f" ON CONFLICT (name) DO UPDATE SET {_MERGED[table]} WHERE excluded.{newest} >= {newest}"
+    )
+
+
+# The names of the components whose owner the stage decided.
+_CHANGED = "SELECT target_key FROM stage.ledger WHERE target_table = 'components' AND outcome = 'migrated'"
+
+
+def _claim_components(db: Database) -> None:
+    """Give the owners of the components that were taken over the claims that registering one gives."""
+    owner = "(SELECT owner FROM main.components WHERE name = claims.component)"
+    db.execute(
+        f"UPDATE OR REPLACE main.claims SET agent = {owner} WHERE mode = 'own' AND component IN ({_CHANGED})"  # noqa: S608
+    )
+    db.execute(
+        f"DELETE FROM main.claims WHERE mode = 'own' AND kind = 'component' AND target IN ({_CHANGED})"  # noqa: S608
+    )
+    db.execute(
+        "INSERT INTO main.claims (agent, mode, kind, target, reason, since_us)"  # noqa: S608
+        " SELECT owner, 'own', 'component', name, 'owns component ' || name, updated_us FROM main.components"
+        f" WHERE status = 'active' AND owner <> 'unknown' AND name IN ({_CHANGED})"
+    )
+
+
+def altered(db: Database, table: str, taken: Taken) -> int:
+    """Return how many rows of the attached stage do not stand in *table* of *db* as they were staged."""
+    if table in NAMED:
+        newest = NAMED[table][-1]
+        same = f"ours.name = s.name AND ours.{newest} >= s.{newest}"
+    else:
+        same = f"ours.id = {taken.bases[table]} + s.row"
+        same += "".join(f" AND ours.{column} IS s.{column}" for column in APPENDED[table])
+    staged = int(db.value(f"SELECT count(*) FROM stage.{table}"))  # noqa: S608
+    return staged - int(db.value(f"SELECT count(*) FROM stage.{table} AS s JOIN main.{table} AS ours ON {same}"))  # noqa: S608
