@@ -41,7 +41,7 @@ def show(target: Path, *, as_json: bool) -> None:
 
 def gather(target: Path) -> dict[str, Any]:
     """Return what *target* says of migrations into it; it is opened read-only."""
-    from mcpd.legacy import files
+    from mcpd import files
     from mcpd.store import legacy, schema
     from mcpd.store.database import Database, store_errors
 
@@ -56,7 +56,7 @@ def gather(target: Path) -> dict[str, Any]:
         with store_errors():
             schema.check(db)
             return {
-                "running": files.is_locked(target),
+                "running": files.is_locked(target.parent),
                 "rows": legacy.totals(db),
                 "set_aside": [
                     {"table": table, "reason": reason, "rows": rows, "example_key": key}

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import orjson
 
-from mcpd import __version__
+from mcpd import __version__, files
 from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavailable
-from mcpd.legacy import files, mapping, report, rows
+from mcpd.legacy import mapping, report, rows
 from mcpd.legacy.report import Report, SourceReport, TableReport, VerificationFailed
 from mcpd.legacy.rows import Torn
 from mcpd.store import audit, events, foreign, legacy, schema, staging
@@ -63,7 +63,7 @@ def run(job: Job, progress: Progress) -> Report:
 
     After any of them the database is as it was.
     """
-    with files.alone(job.target), _nothing_changed():
+    with files.alone(job.target.parent, "migration"), _nothing_changed():
         _remove_leftovers(job)
         db = open_target(job.target)
         try:

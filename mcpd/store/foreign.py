@@ -46,6 +46,7 @@ class Foreign:
             self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
             self.journal_mode = str(self._pragma("journal_mode"))
             self.encoding = _ENCODINGS[str(self._pragma("encoding"))]
+            self.user_version = int(str(self._pragma("user_version")))
             self.application_id = int(str(self._pragma("application_id")))
 
     def _pragma(self, name: str) -> object:

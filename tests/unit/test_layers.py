@@ -13,7 +13,7 @@ import mcpd
 ROOT = Path(mcpd.__file__).parent
 
 # Each layer may import those on its right, and itself.
-BASE = {"errors", "times", "config", "sd", "__init__"}
+BASE = {"errors", "times", "config", "sd", "files", "__init__"}
 BELOW = {
     "protocol": BASE,
     "store": BASE,
@@ -25,7 +25,8 @@ BELOW = {
     "server": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins"},
     "daemons": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"},
     "legacy": BASE | {"store"},
-    "ctl": BASE | {"protocol", "store", "access", "tools", "legacy"},
+    "backup": BASE | {"store"},
+    "ctl": BASE | {"protocol", "store", "access", "tools", "legacy", "backup"},
     "bridge": BASE | {"protocol"},
 }
 IMPURE = {"socket", "asyncio", "os", "time", "random", "apsw", "threading", "subprocess", "uvloop", "systemd"}

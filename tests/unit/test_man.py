@@ -104,6 +104,7 @@ def raised_by(folder: Path) -> set[int]:
 def test_the_exit_statuses_of_mcpctl_are_those_of_its_errors() -> None:
     documented = {int(status) for status in items(section("mcpctl.1", "EXIT STATUS"), "Li")}
     raised = raised_by(ROOT / "mcpd" / "ctl") | raised_by(ROOT / "mcpd" / "legacy")
+    raised |= raised_by(ROOT / "mcpd" / "backup")
     assert documented == raised | {0, Refused.exit_status}
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import apsw
 import pytest
 
+from mcpd import files
 from mcpd.errors import ConfigError, Error, SourceUnusable, StoreUnavailable
-from mcpd.legacy import files, migration, preflight
+from mcpd.legacy import migration, preflight
 from mcpd.store import agents, claims, components, legacy, schema
 from mcpd.store.database import Database
 from tests.unit.legacy import old
@@ -420,9 +421,9 @@ def test_a_target_that_is_locked_is_left_alone(
 
 
 def test_one_migration_at_a_time(tmp_path: Path, target: Path, migrate: Migrate) -> None:
-    with files.alone(target), pytest.raises(StoreUnavailable, match="another migration"):
+    with files.alone(target.parent, "migration"), pytest.raises(StoreUnavailable, match="another migration"):
         migrate(old.make(tmp_path / "old.db", "a"))
-    assert not files.is_locked(target)
+    assert not files.is_locked(target.parent)
 
 
 @pytest.mark.parametrize(("version", "said"), [(999, "install the newer mcpd"), (1, "run mcpd-migrate")])

@@ -1,4 +1,4 @@
-"""Files beside the database: written whole or not at all, owned as it is, one migration at a time."""
+"""Files beside the database: written whole or not at all, owned as it is, by one program at a time."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ PARTIAL = ".mcpd-partial-"
 
 
 @contextmanager
-def alone(target: Path) -> Iterator[None]:
-    """Keep other migrations into *target* out, by a lock on its directory that ends with the process."""
+def alone(directory: Path, purpose: str) -> Iterator[None]:
+    """Keep others that do the same out of *directory*, by a lock on it that ends with the process.
+
+    Raises ``ConfigError`` where there is no such directory, ``StoreUnavailable`` naming the *purpose* where it is held.
+    """
     try:
-        descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as exc:
-        raise ConfigError(f"{target.parent}: {exc.strerror}; mcpctl config shows where the database should be") from exc
+        raise ConfigError(f"{directory}: {exc.strerror}; mcpctl config shows where the database should be") from exc
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise StoreUnavailable(f"another migration into {target} is running") from exc
+            raise StoreUnavailable(f"another {purpose} is at work in {directory}") from exc
         yield
     finally:
         os.close(descriptor)
 
 
-def is_locked(target: Path) -> bool:
-    """Say whether a migration into *target* is under way."""
+def is_locked(directory: Path) -> bool:
+    """Say whether somebody is ``alone`` in *directory*."""
     try:
-        with alone(target):
+        with alone(directory, ""):
             return False
     except StoreUnavailable:
         return True

@@ -1,0 +1,192 @@
+"""One backup is one file: a gzipped tar with the database, the configuration and a manifest that says what they are.
+
+It is written under a temporary name, proved by unpacking it and comparing everything with the manifest, and only then
+given its name. What is unpacked is trusted in nothing: names, sizes and digests have to be the manifest's.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import tarfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mcpd import __version__, files
+from mcpd.errors import SourceUnusable
+from mcpd.store import schema
+from mcpd.store.foreign import Foreign
+
+DATABASE = "mcp.db"
+_MANIFEST = "manifest.json"
+_MAX_MANIFEST_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
+_COMPRESSION = 6
+_DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
+
+Name = Annotated[str, Meta(pattern=r"^(mcp\.db|config/[A-Za-z0-9][A-Za-z0-9._-]*)$")]
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file of the archive; ``sha256`` in hexadecimal."""
+
+    name: Name
+    size_bytes: Annotated[int, Meta(ge=0)]
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What an archive holds; ``rows`` is how many each table of the database has, ``created`` RFC 3339."""
+
+    format: Literal[1]
+    created: datetime
+    mcpd_version: str
+    schema_version: int
+    rows: dict[str, int]
+    files: list[File]
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """An archive that was looked into."""
+
+    path: Path
+    size_bytes: int
+    manifest: Manifest
+
+
+def file_name(at: datetime) -> str:
+    """Return the name of the archive made at *at*."""
+    return f"mcp_backup_{at.astimezone(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
+
+
+def made_at(path: Path) -> datetime | None:
+    """Return when the archive *path* was made, by its name; None if that is no archive's."""
+    try:
+        return datetime.strptime(path.name, "mcp_backup_%Y%m%dT%H%M%SZ.tar.gz").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def describe(snapshot: Path, configuration: Iterable[Path], at: datetime) -> tuple[Manifest, Mapping[str, Path]]:
+    """Return the manifest of the database *snapshot* and the *configuration*, and the files by their names in it."""
+    database = Foreign(snapshot)
+    try:
+        database.check_integrity()
+        rows = {table.name: table.rows for table in database.tables()}
+        version = database.user_version
+    finally:
+        database.close()
+    paths = {DATABASE: snapshot} | {f"config/{path.name}": path for path in configuration}
+    listed = [File(name, path.stat().st_size, files.sha256(path)) for name, path in paths.items()]
+    return Manifest(1, at, __version__, version, rows, listed), paths
+
+
+def write(to: Path, manifest: Manifest, paths: Mapping[str, Path]) -> None:
+    """Write the archive *to* and sync it; raises ``OSError``."""
+    with to.open("xb") as raw:
+        with tarfile.open(fileobj=raw, mode="w:gz", compresslevel=_COMPRESSION) as archive:
+            encoded = msgspec.json.format(msgspec.json.encode(manifest))
+            _add(archive, _MANIFEST, len(encoded), io.BytesIO(encoded))
+            for file in manifest.files:
+                with paths[file.name].open("rb") as content:
+                    _add(archive, file.name, file.size_bytes, content)
+        raw.flush()
+        os.fsync(raw.fileno())
+
+
+def _add(archive: tarfile.TarFile, name: str, size_bytes: int, content: BinaryIO) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size_bytes, 0o600
+    archive.addfile(info, content)
+
+
+def peek(path: Path) -> Backup:
+    """Return what the archive *path* says of itself, without looking at the rest; raises ``SourceUnusable``."""
+    with _opened(path) as archive:
+        return Backup(path, path.stat().st_size, _manifest(path, archive))
+
+
+def unpack(path: Path, into: Path) -> Backup:
+    """Unpack the archive *path* into the empty directory *into* and compare all of it with the manifest.
+
+    Raises ``SourceUnusable`` for whatever is damaged, missing or too much.
+    """
+    with _opened(path) as archive:
+        manifest = _manifest(path, archive)
+        wanted = {file.name: file for file in manifest.files}
+        (into / "config").mkdir()
+        try:
+            while (info := archive.next()) is not None:
+                file = wanted.pop(info.name, None)
+                if file is None or not info.isreg() or info.size != file.size_bytes:
+                    raise SourceUnusable(f"{path}: holds {info.name!r}, which is not as its manifest says")
+                _extract(path, archive, info, into / info.name, file)
+        except _DAMAGE as exc:
+            raise _damaged(path, exc) from exc
+    if wanted:
+        raise SourceUnusable(f"{path}: lacks {', '.join(wanted)}")
+    _check_database(path, into / DATABASE, manifest)
+    return Backup(path, path.stat().st_size, manifest)
+
+
+def _extract(path: Path, archive: tarfile.TarFile, info: tarfile.TarInfo, to: Path, file: File) -> None:
+    digest = hashlib.sha256()
+    content = archive.extractfile(info)
+    assert content is not None
+    with to.open("xb") as out:
+        while chunk := content.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            out.write(chunk)
+    if digest.hexdigest() != file.sha256:
+        raise SourceUnusable(f"{path}: is damaged: the digest of {file.name} is not its manifest's")
+
+
+def _check_database(path: Path, database: Path, manifest: Manifest) -> None:
+    found = Foreign(database)
+    try:
+        found.check_integrity()
+        rows = {table.name: table.rows for table in found.tables()}
+        ours, version = found.application_id == schema.APPLICATION_ID, found.user_version
+    finally:
+        found.close()
+    if not ours:
+        raise SourceUnusable(f"{path}: the database in it was not made by mcpd")
+    if (rows, version) != (manifest.rows, manifest.schema_version):
+        raise SourceUnusable(f"{path}: the database in it has not the rows or the schema that its manifest says")
+
+
+def _opened(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, "r:gz")
+    except _DAMAGE as exc:
+        raise SourceUnusable(f"{path}: is not a backup: {exc}") from exc
+    except OSError as exc:
+        raise SourceUnusable(f"{path}: {exc.strerror or exc}") from exc
+
+
+def _manifest(path: Path, archive: tarfile.TarFile) -> Manifest:
+    try:
+        info = archive.next()
+        if info is None or info.name != _MANIFEST or not info.isreg() or info.size > _MAX_MANIFEST_BYTES:
+            raise SourceUnusable(f"{path}: is not a backup: it does not begin with a manifest")
+        content = archive.extractfile(info)
+        assert content is not None
+        return msgspec.json.decode(content.read(), type=Manifest)
+    except msgspec.DecodeError as exc:
+        raise SourceUnusable(f"{path}: its manifest is not one that this mcpd knows: {exc}") from exc
+    except _DAMAGE as exc:
+        raise _damaged(path, exc) from exc
+
+
+def _damaged(path: Path, exc: Exception) -> SourceUnusable:
+    return SourceUnusable(f"{path}: is damaged: {exc}")

@@ -1,0 +1,153 @@
+"""mcpctl backup as an operator runs it: beside a daemon that writes, killed at any moment, in and out again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from mcpd.backup import archive, backups
+from tests.functional.conftest import MakeDaemon
+from tests.functional.test_mcpctl import MCPCTL, NOBODY, answer, at, environment, mcpctl
+from tests.functional.test_migrate import KILLS, count, many
+from tests.unit.legacy.conftest import dump
+
+
+def test_every_write_acknowledged_before_is_in_the_backup(make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    daemon = make_daemon()
+    directory = tmp_path / "backups"
+    acknowledged: list[int] = []
+    enough, stop = threading.Event(), threading.Event()
+
+    def write() -> None:
+        arguments = {"agent": "me", "activity": "x", "category": "task"}
+        params = {"name": "log_activity", "arguments": arguments}
+        while not stop.is_set():
+            reply = daemon.post("/jsonrpc", {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+            acknowledged.append(reply.json["result"]["id"])
+            if len(acknowledged) == 50:
+                enough.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert enough.wait(20)
+        before = acknowledged[-1]
+        made = answer(mcpctl("--json", "backup", "now", "--directory", str(directory), *at(daemon)))
+    finally:
+        stop.set()
+        writer.join()
+    assert acknowledged[-1] > before
+    with tempfile.TemporaryDirectory() as scratch:
+        archive.unpack(Path(made["path"]), Path(scratch))
+        assert count(Path(scratch) / "mcp.db", f"activities WHERE id <= {before}") == before
+    assert made["rows"]["activities"] < acknowledged[-1]
+    refused = mcpctl("backup", "restore", made["path"], *at(daemon))
+    assert (refused.returncode, "systemctl stop mcp.target" in refused.stderr) == (75, True)
+    daemon.stop()
+    restored = answer(mcpctl("--json", "backup", "restore", made["path"], *at(daemon)))
+    assert count(daemon.database, "activities") == made["rows"]["activities"]
+    assert count(Path(restored["replaced"]), "activities") == acknowledged[-1]
+    daemon.start()
+    assert answer(mcpctl("--json", "status", *at(daemon)))["stats"]["total_activities"] == made["rows"]["activities"]
+
+
+@pytest.fixture
+def options(make_daemon: MakeDaemon, tmp_path: Path) -> list[str]:
+    """The options for a database that no daemon uses any more."""
+    daemon = make_daemon()
+    daemon.stop()
+    return ["--config", str(daemon.config)]
+
+
+@pytest.fixture
+def database(options: list[str]) -> Path:
+    return Path(options[1]).with_name("mcp.db")
+
+
+def test_backups_are_listed_verified_and_pruned(options: list[str], tmp_path: Path) -> None:
+    where = ["--directory", str(tmp_path / "backups")]
+    assert answer(mcpctl("--json", "backup", "list", *where, *options)) == []
+    made = answer(mcpctl("--json", "backup", "now", *where, *options))
+    assert answer(mcpctl("--json", "backup", "list", *where, *options)) == [made]
+    assert answer(mcpctl("--json", "backup", "verify", *where, *options)) == made
+    assert answer(mcpctl("--json", "backup", "verify", made["path"], *options)) == made
+    broken = tmp_path / "backups" / "mcp_backup_20200101T000000Z.tar.gz"
+    broken.write_bytes(b"broken")
+    listed = answer(mcpctl("--json", "backup", "list", *where, *options))
+    assert (listed[0], listed[1]["path"], "is not a backup" in listed[1]["error"]) == (made, str(broken), True)
+    assert "is not a backup" in mcpctl("backup", "list", *where, *options).stdout
+    broken.unlink()
+    assert answer(mcpctl("--json", "backup", "prune", *where, *options)) == {"dry_run": False, "removed": []}
+    for words, said in [("list", made["mcpd_version"]), ("verify", "is whole"), ("prune --dry-run", "nothing to")]:
+        shown = mcpctl("backup", *words.split(), *where, *options)
+        assert (shown.returncode, said in shown.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["restore"], 64, "which backup?"),
+        (["now", "file"], 64, "takes no FILE"),
+        (["now", "--dry-run"], 64, "takes no --dry-run"),
+        (["verify", "--directory", "/nowhere"], 64, "there are no backups in /nowhere"),
+        (["verify", "/nowhere/x.tar.gz"], 65, "/nowhere/x.tar.gz: No such file"),
+        (["restore", "/etc/passwd"], 65, "/etc/passwd: is not a backup"),
+        (["restore", "/etc"], 65, "/etc: Is a directory"),
+        (["now", "--directory", "/nowhere/at/all"], 75, "/nowhere/at/all: No such file"),
+    ],
+)
+def test_what_is_wrong_is_said(words: list[str], status: int, said: str, options: list[str]) -> None:
+    done = mcpctl("backup", *words, *options)
+    assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+
+
+def test_who_may_not_is_told_what_to_do(options: list[str], tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_mode & 0o001 == 0:
+            path.chmod(path.stat().st_mode | 0o055)
+    done = mcpctl("backup", "now", "--directory", str(tmp_path / "b"), *options, user=NOBODY)
+    assert (done.returncode, "run as root" in done.stderr) == (77, True), done.stderr
+
+
+def killed(words: list[str], after_s: float) -> bool:
+    """Run mcpctl and kill it after a while; return whether it was done before."""
+    process = subprocess.Popen([*MCPCTL, *words], env=environment(), stdout=subprocess.DEVNULL)
+    try:
+        return process.wait(after_s) == 0
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return False
+
+
+def test_killed_at_any_moment_there_are_only_whole_backups_and_whole_databases(
+    options: list[str], database: Path, tmp_path: Path
+) -> None:
+    source, directory = many(tmp_path / "mcp_state.db", 5_000), tmp_path / "backups"
+    empty = answer(mcpctl("--json", "backup", "now", "--directory", str(tmp_path / "empty"), *options))["path"]
+    assert mcpctl("migrate", "--from", str(source), *options).returncode == 0
+    states = [dump(database)]
+    full = answer(mcpctl("--json", "backup", "now", "--directory", str(tmp_path / "full"), *options))["path"]
+    assert mcpctl("backup", "restore", empty, *options).returncode == 0
+    states.append(dump(database))
+    chance = random.Random()
+    for number in range(KILLS):
+        before = dump(database)
+        killed(["backup", "now", "--directory", str(directory), *options], chance.uniform(0.1, 0.6))
+        assert dump(database) == before
+        for path in backups.all_of(directory):
+            backups.verify(path)
+        killed(["backup", "restore", (full, empty)[number % 2], *options], chance.uniform(0.1, 0.6))
+        assert dump(database) in states
+    assert mcpctl("backup", "restore", full, *options).returncode == 0
+    assert dump(database) == states[0]
+    assert list(database.parent.glob(".mcpd-*")) == []

@@ -1,0 +1,235 @@
+"""Backups: what is kept, what an archive must be, and that putting one back loses nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcpd.backup import archive, backups, retention
+from mcpd.errors import ConfigError, Error, SourceUnusable, StoreUnavailable
+from mcpd.store import activities, schema
+from mcpd.store.database import Database
+from tests.unit.legacy.conftest import dump
+
+NEWEST = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+
+
+def test_a_year_of_nightly_backups_leaves_the_last_days_weeks_and_months() -> None:
+    found = retention.choose(NEWEST - timedelta(days=n) for n in range(365))
+    assert {at for at, why in found.kept.items() if "daily" in why} == {NEWEST - timedelta(days=n) for n in range(7)}
+    assert sum("weekly" in why for why in found.kept.values()) == retention.WEEKLY
+    assert [at.month for at, why in found.kept.items() if "monthly" in why] == [11, 10, 9, 8, 7, 6]
+    assert len(found.kept) + len(found.surplus) == 365
+
+
+MOMENTS = st.sets(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)), max_size=60)
+
+
+@given(MOMENTS)
+def test_the_newest_is_kept_and_pruning_again_removes_nothing(made: set[datetime]) -> None:
+    found = retention.choose(made)
+    assert found.kept.keys() | set(found.surplus) == made
+    assert not made or max(made) in found.kept
+    assert retention.choose(found.kept).surplus == ()
+    assert len(found.kept) <= retention.DAILY + retention.WEEKLY + retention.MONTHLY
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "state" / "mcp.db"
+    path.parent.mkdir()
+    db = Database(str(path))
+    schema.migrate(db, 1)
+    add(db, 20)
+    db.close()
+    return path
+
+
+@pytest.fixture
+def made(database: Path, tmp_path: Path) -> Path:
+    """A backup of the database."""
+    config = tmp_path / "mcpd.toml"
+    config.write_text("[log]\n")
+    return backups.make(database, [config], tmp_path / "backups").path
+
+
+def add(db: Database, count: int) -> None:
+    for number in range(count):
+        activities.add(db, number, "a", f"activity {number}", "task", "completed", None)
+
+
+def test_a_backup_says_what_it_holds_and_is_whole(made: Path, database: Path) -> None:
+    found = backups.verify(made)
+    assert found.manifest == archive.peek(made).manifest
+    assert found.manifest.rows["activities"] == 20
+    assert found.manifest.schema_version == schema.migrations()[-1].version
+    assert [file.name for file in found.manifest.files] == ["mcp.db", "config/mcpd.toml"]
+    assert made.stat().st_mode & 0o777 == 0o640
+    assert sorted(made.parent.iterdir()) == [made]
+    assert backups.all_of(made.parent) == [made]
+
+
+def test_what_is_restored_is_what_was_backed_up_and_what_was_there_is_kept(made: Path, database: Path) -> None:
+    backed_up = dump(database)
+    db = Database(str(database))
+    add(db, 5)
+    db.close()
+    later = dump(database)
+    done = backups.restore(made, database)
+    assert done.replaced is not None
+    assert (dump(database), dump(done.replaced)) == (backed_up, later)
+    database.unlink()
+    assert backups.restore(made, database).replaced is None
+    assert dump(database) == backed_up
+
+
+def test_a_database_in_use_is_not_replaced(made: Path, database: Path) -> None:
+    db = Database(str(database))
+    add(db, 1)
+    before = dump(database)
+    with pytest.raises(StoreUnavailable, match=r"is in use; systemctl stop mcp\.target"):
+        backups.restore(made, database)
+    assert dump(database) == before
+    add(db, 1)
+    db.close()
+    assert sorted(path.name for path in database.parent.iterdir()) == ["mcp.db"]
+
+
+def test_a_damaged_database_is_replaced_and_kept_with_its_log(made: Path, database: Path) -> None:
+    database.write_bytes(b"rubbish" * 1000)
+    Path(f"{database}-wal").write_bytes(b"its log")
+    done = backups.restore(made, database)
+    assert done.replaced is not None
+    assert done.replaced.read_bytes() == b"rubbish" * 1000
+    assert Path(f"{done.replaced}-wal").read_bytes() == b"its log"
+    assert not Path(f"{database}-wal").exists()
+
+
+def rewritten(path: Path, change: Callable[[str, bytes], tuple[str, bytes] | None]) -> Path:
+    """Write the archive *path* anew, each member as *change* returns it."""
+    to = path.with_name("changed.tar.gz")
+    with tarfile.open(path) as old, tarfile.open(to, "w:gz") as new:
+        for info in old:
+            content = old.extractfile(info)
+            assert content is not None
+            member = change(info.name, content.read())
+            if member is not None:
+                changed = tarfile.TarInfo(member[0])
+                changed.size = len(member[1])
+                new.addfile(changed, io.BytesIO(member[1]))
+    return to
+
+
+def manifest(**changes: object) -> Callable[[str, bytes], tuple[str, bytes]]:
+    def change(name: str, content: bytes) -> tuple[str, bytes]:
+        return name, json.dumps(json.loads(content) | changes).encode() if name == "manifest.json" else content
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda name, content: (name, content.replace(b"activity 7", b"activity 8")), "the digest of mcp.db is not"),
+        (lambda name, content: None if name == "mcp.db" else (name, content), "lacks mcp.db"),
+        (lambda name, content: None if name == "manifest.json" else (name, content), "begin with a manifest"),
+        (lambda name, content: (name.replace("config/", "../"), content), "which is not as its manifest says"),
+        (lambda name, content: (name, content + b"x" * name.startswith("config")), "is not as its manifest says"),
+        (manifest(rows={"activities": 21}), "not the rows or the schema"),
+        (manifest(format=2), "is not one that this mcpd knows"),
+        (manifest(schema_version=999), "not the rows or the schema"),
+        (manifest(files=[{"name": "../../etc/passwd", "size_bytes": 1, "sha256": "0"}]), "is not one that this mcpd"),
+    ],
+)
+def test_an_archive_that_is_not_as_it_says_is_refused_before_anything_is_touched(
+    change: Callable[[str, bytes], tuple[str, bytes] | None], said: str, made: Path, database: Path
+) -> None:
+    before = dump(database)
+    changed = rewritten(made, change)
+    with pytest.raises(SourceUnusable, match=said):
+        backups.restore(changed, database)
+    with pytest.raises(SourceUnusable, match=said):
+        backups.verify(changed)
+    assert dump(database) == before
+    assert [path.name for path in database.parent.iterdir() if "replaced" in path.name] == []
+
+
+def test_an_archive_of_a_newer_schema_is_refused(made: Path, database: Path, tmp_path: Path) -> None:
+    newer = tmp_path / "newer.db"
+    shutil.copy(database, newer)
+    db = sqlite3.connect(newer)
+    db.execute("PRAGMA user_version = 999")
+    db.close()
+    path = backups.make(newer, [], tmp_path / "newer").path
+    before = dump(database)
+    with pytest.raises(SourceUnusable, match="has schema 999, this mcpd knows up to"):
+        backups.restore(path, database)
+    assert dump(database) == before
+
+
+@pytest.fixture(scope="module")
+def archived(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    directory = tmp_path_factory.mktemp("archived")
+    db = Database(str(directory / "mcp.db"))
+    schema.migrate(db, 1)
+    db.close()
+    return backups.make(directory / "mcp.db", [], directory).path.read_bytes()
+
+
+@given(place=st.floats(0, 1, exclude_max=True), change=st.integers(0, 255))
+def test_an_archive_with_a_byte_changed_or_cut_off_is_refused_or_the_same(
+    archived: bytes, place: float, change: int
+) -> None:
+    content, at = bytearray(archived), int(place * len(archived))
+    content[at] ^= change
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "changed.tar.gz"
+        path.write_bytes(content if change else content[:at])
+        try:
+            rows = backups.verify(path).manifest.rows
+        except Error as error:
+            assert isinstance(error, SourceUnusable)
+        else:  # a byte that means nothing, such as the time in gzip's head or the padding of tar's
+            assert rows["prompts"] == 6
+
+
+def test_pruning_removes_what_no_rule_keeps(tmp_path: Path, made: Path) -> None:
+    directory = made.parent
+    for days in range(1, 40):
+        shutil.copy(made, directory / archive.file_name(NEWEST - timedelta(days=days)))
+    broken = directory / archive.file_name(NEWEST - timedelta(days=1) + timedelta(hours=1))
+    broken.write_bytes(b"broken")
+    (directory / "mcp_backup_mine.tar.gz").write_bytes(b"")
+    gone = backups.prune(directory, dry_run=True)
+    assert all(path.exists() for path in gone)
+    assert backups.prune(directory, dry_run=False) == gone
+    assert not any(path.exists() for path in gone)
+    assert made.exists()
+    assert broken.exists()
+    assert (directory / archive.file_name(NEWEST - timedelta(days=1))).exists()
+    assert (directory / "mcp_backup_mine.tar.gz").exists()
+    assert backups.prune(directory, dry_run=False) == []
+
+
+def test_what_a_killed_backup_left_is_removed(made: Path, database: Path) -> None:
+    left = made.parent / ".mcpd-backup-dead"
+    left.mkdir()
+    made.rename(made.with_name("mcp_backup_20200101T000000Z.tar.gz"))
+    backups.make(database, [], made.parent)
+    assert not left.exists()
+
+
+def test_without_a_database_there_is_no_backup(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no database to back up"):
+        backups.make(tmp_path / "none.db", [], tmp_path / "backups")
