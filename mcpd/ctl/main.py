@@ -36,6 +36,7 @@ def parser() -> Parser:
     """Return the command line of mcpctl."""
     result = Parser(prog=NAME, description="Operate mcpd.", epilog=f"See {NAME}(1).")
     result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    result.usage = "%(prog)s [options] COMMAND ..."  # one line of the screen, not two
     add_common(result, nested=False)
     verbs = result.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for name, command in COMMANDS.items():

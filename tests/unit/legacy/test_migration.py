@@ -19,7 +19,8 @@ import pytest
 from mcpd import files
 from mcpd.errors import ConfigError, Error, SourceUnusable, StoreUnavailable
 from mcpd.legacy import migration, preflight
-from mcpd.store import agents, claims, components, legacy, schema
+from mcpd.legacy.report import VerificationFailed
+from mcpd.store import agents, claims, components, legacy, schema, staging
 from mcpd.store.database import Database
 from tests.unit.legacy import old
 from tests.unit.legacy.conftest import ROME, Migrate, dump, job
@@ -453,7 +454,7 @@ def test_too_little_room_is_found_out_before_anything_changes(tmp_path: Path, ta
 
 
 def test_a_full_database_is_left_as_it_was(tmp_path: Path, target: Path, migrate: Migrate) -> None:
-    source = old.make(tmp_path / "old.db", "a", rows=2000)
+    source = old.make(tmp_path / "old.db", "a", rows=200)
     before = dump(target)
     original = migration.open_target
 
@@ -468,6 +469,37 @@ def test_a_full_database_is_left_as_it_was(tmp_path: Path, target: Path, migrate
             migrate(source)
     assert dump(target) == before
     assert list((target.parent / "legacy").iterdir()) == []
+    assert migrate(source).run == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM activities WHERE id = 7",
+        "UPDATE activities SET at_us = at_us + 1 WHERE id = 7",
+        "DELETE FROM agents WHERE name = 'database'",
+        "DELETE FROM legacy_rows WHERE id = 7",
+        "UPDATE legacy_rows SET row = json_set(row, '$.id', 'other') WHERE id = 7",
+        "UPDATE legacy_rows SET copies = 2 WHERE id = 7",
+    ],
+)
+def test_what_is_not_written_as_it_was_read_is_taken_back(
+    change: str, tmp_path: Path, target: Path, migrate: Migrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = staging.take_over
+
+    def faulty(db: Database, first_source: int) -> staging.Taken:
+        taken = original(db, first_source)
+        db.execute(change)
+        return taken
+
+    source, before = old.make(tmp_path / "old.db", "a", rows=30), dump(target)
+    monkeypatch.setattr(staging, "take_over", faulty)
+    with pytest.raises(VerificationFailed):
+        migrate(source)
+    assert dump(target) == before
+    assert list((target.parent / "legacy").iterdir()) == []
+    monkeypatch.undo()
     assert migrate(source).run == 1
 
 
