@@ -85,9 +85,8 @@ class RequestLog:
             "MCPD_CALLER": done.caller,
             "MCPD_DURATION_US": str(duration_us),
             "MCPD_STATUS": str(status),
+            "MCPD_TRACE": done.trace or "",
         }
-        if done.trace is not None:
-            fields["MCPD_TRACE"] = done.trace
         outcome = "answered" if done.refusal is None else f"refused: {done.refusal}"
         self._log.log(level, "%s for %s in %d us: %s", what, done.caller, duration_us, outcome, extra=fields)
 
