@@ -13,6 +13,7 @@ from mcpd.store import names
 from mcpd.store.database import Database
 
 Listing = dict[str, Any]
+_MAX_COUNTED = 10_000  # of a plug-in's template, which cannot count
 
 
 class Resources:
@@ -31,6 +32,7 @@ class Resources:
         self._files = files
         self._readme = project.readme(files)
         self._fixed = (project.SCHEMA, project.api(document), coordination.ACTIVITIES, *resources)
+        self._theirs = templates
         self.templates: Sequence[Template] = (
             coordination.AGENT,
             coordination.COMPONENT,
@@ -52,23 +54,24 @@ class Resources:
     def page(self, db: Database, position: Position | None, limit: int) -> tuple[list[Listing], Position | None]:
         """Return *limit* listings behind *position*, and the position to go on from, None at the end.
 
-        A position is the kind of the last one, '' for the fixed ones or a template's prefix, and its name in that kind.
+        A position is the kind of the last one, '' for the fixed ones or a template, and its name in that kind.
         Raises ``ValueError`` for a position that is none.
         """
         kind, name = position or ["", ""]
         listed = [template for template in self.templates if template.names is not None]
-        order = ["", *(template.prefix for template in listed)]
+        order = ["", *(template.uri_template for template in listed)]
         found: list[tuple[str, str, Listing]] = []
-        for prefix in order[order.index(kind) :]:
-            after = name if prefix == kind else ""
-            found += self._of_kind(db, prefix, after, limit + 1 - len(found))
+        for uri_template in order[order.index(kind) :]:
+            after = name if uri_template == kind else ""
+            found += self._of_kind(db, uri_template, after, limit + 1 - len(found))
         page = found[:limit]
         return [listing for _, _, listing in page], list(page[-1][:2]) if len(found) > limit else None
 
     def count(self, db: Database) -> int:
         """Return how many resources the whole list has."""
         fixed = len(self._of_kind(db, "", "", 1 + len(self._fixed)))
-        return fixed + 2 * names.count(db, "agents") + names.count(db, "components")
+        theirs = sum(len(t.names(db, "", _MAX_COUNTED)) for t in self._theirs if t.names is not None)
+        return fixed + 2 * names.count(db, "agents") + names.count(db, "components") + theirs
 
     def listing(self, uri: str, content: Content) -> Listing:
         """Return the listing of *uri*, which was read, whether it is in the list or not."""
@@ -86,6 +89,11 @@ class Resources:
     def is_fixed(self, uri: str) -> bool:
         """Say whether *uri* is a resource without a template."""
         return self._fixed_one(uri) is not None
+
+    @property
+    def uris(self) -> list[str]:
+        """The URIs of the resources without a template."""
+        return [resource.uri for resource in (self._readme, *self._fixed)]
 
     def is_watched(self, uri: str) -> bool:
         """Say whether updates of the resource *uri* can be told at all; files, for one, change without telling us."""
@@ -113,11 +121,12 @@ class Resources:
                 return template
         raise not_found(uri)
 
-    def _of_kind(self, db: Database, prefix: str, after: str, limit: int) -> list[tuple[str, str, Listing]]:
-        if prefix:
-            template = next(template for template in self.templates if template.prefix == prefix)
+    def _of_kind(self, db: Database, uri_template: str, after: str, limit: int) -> list[tuple[str, str, Listing]]:
+        if uri_template:
+            template = self.template(uri_template)
+            assert template is not None
             assert template.names is not None
-            return [(prefix, name, template.member(name)) for name in template.names(db, after, limit)]
+            return [(uri_template, name, template.member(name)) for name in template.names(db, after, limit)]
         served = self._fixed
         present: tuple[Resource, ...] = (self._readme, *served) if self._files.exists(self._readme.uri) else served
         start = 0
