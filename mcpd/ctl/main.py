@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcpd import __version__
-from mcpd.ctl import backup, call, config, health, logs, migrate, output, prompt, status, version
+from mcpd.ctl import backup, call, config, health, logs, migrate, output, plugins, prompt, status, version
 from mcpd.ctl.command import Command, Parser, add_common
 from mcpd.errors import Error, UsageError
 
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Command] = {
     "health": health,
     "call": call,
     "prompt": prompt,
+    "plugins": plugins,
     "backup": backup,
     "migrate": migrate,
     "logs": logs,

@@ -35,6 +35,7 @@ def _system(status: dict[str, Any], url: str) -> Any:
             "mcpd": f"{status.get('server_version')}, {status.get('status')}, at {url}",
             "MCP": status.get("mcp_versions"),
             "tools": stats.get("tools_available"),
+            "plug-ins": f"{stats.get('plugins_loaded')}, {stats.get('plugins_broken')} broken",
             "active agents": stats.get("active_agents"),
             "activities": f"{stats.get('total_activities')}, {stats.get('recent_activities')} in the last hour",
             "components": totals.get("registered_components"),

@@ -24,6 +24,8 @@ from mcpd.daemons.http import Connection, Server
 from mcpd.daemons.journal import RequestLog
 from mcpd.daemons.runtime import Sockets
 from mcpd.errors import Error
+from mcpd.plugins import loader
+from mcpd.plugins.base import Loaded, Plugin
 from mcpd.protocol.http import HttpLater
 from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server.core import Core, Exchange
@@ -62,10 +64,25 @@ def _serve(config: Config, addresses: Sequence[str]) -> None:
     sockets = runtime.sockets(NAME, addresses)
     checkpointer = Checkpointer(db, settings.path)
     try:
-        uvloop.run(_run(Core(db, config, key), db, config, sockets))
+        uvloop.run(_run(Core(db, config, key, *_load_plugins(config)), db, config, sockets))
     finally:
         checkpointer.close()
         db.close()
+
+
+def _load_plugins(config: Config) -> tuple[Plugin, Sequence[Loaded]]:
+    """Return what plug-ins bring and what became of each, which the journal is told too."""
+    log = logging.getLogger(sd.LOGGER_NAME)
+    loading = loader.load(Path(config.tools.plugins), config.tools.disabled)
+    for plugin in loading.loaded:
+        if plugin.state == "broken":
+            log.warning("plug-in %s of %s is left out: %s", plugin.name, plugin.source, plugin.error)
+            log.debug("what plug-in %s raised", plugin.name, exc_info=loading.faults[plugin.name])
+        else:
+            log.info("plug-in %s of %s %s", plugin.name, plugin.source, plugin.state)
+    for name in set(config.tools.disabled) - {plugin.name for plugin in loading.loaded}:
+        log.warning("tools.disabled names %s, but there is no plug-in of that name", name)
+    return loading.plugin, loading.loaded
 
 
 def session_key(path: Path) -> bytes:

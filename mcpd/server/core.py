@@ -21,7 +21,7 @@ from mcpd.access.callers import Caller
 from mcpd.access.origins import OriginGuard
 from mcpd.config import Config
 from mcpd.errors import AccessDenied, Error, InvalidRequest, StoreUnavailable
-from mcpd.plugins.base import Plugin
+from mcpd.plugins.base import Loaded, Plugin
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.sessions import SessionSigner
 from mcpd.protocol.states import StateSigner
@@ -46,8 +46,7 @@ from mcpd.server.work import Work
 from mcpd.store import events, lists
 from mcpd.store.database import Database
 from mcpd.store.turn import Turn
-from mcpd.tools.data import CREATE_REPORT, Exporter
-from mcpd.tools.registry import TOOLS
+from mcpd.tools.registry import own_tools
 
 Reply = HttpResponse | HttpStream | HttpLater
 Handler = Callable[[HttpRequest, Work], Reply]
@@ -90,22 +89,26 @@ _CORS = (
 
 
 class Core:
-    """Answer requests on *db* as *config* says; one instance a process, on the thread that owns *db*."""
+    """Answer requests on *db* as *config* says; one instance a process, on the thread that owns *db*.
 
-    def __init__(self, db: Database, config: Config, key: bytes, plugin: Plugin = NO_PLUGIN) -> None:
+    *plugin* is what all plug-ins bring, *loaded* says what became of each.
+    """
+
+    def __init__(
+        self, db: Database, config: Config, key: bytes, plugin: Plugin = NO_PLUGIN, loaded: Sequence[Loaded] = ()
+    ) -> None:
         self._db = db
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
-        self._site = self._made_site(config, plugin)
+        self._site = self._made_site(config, plugin, loaded)
         self._hub = Hub(db)
         self.jobs = Jobs()
         self.calls = Calls(self._site, db, self.jobs, StateSigner(key))
         self._routes = self._made_routes(config, Sessions(SessionSigner(key), db))
 
-    def _made_site(self, config: Config, plugin: Plugin) -> Site:
+    def _made_site(self, config: Config, plugin: Plugin, loaded: Sequence[Loaded]) -> Site:
         exports = Path(config.database.path).with_name("exports")
-        own = (*TOOLS.values(), CREATE_REPORT, Exporter(exports).tool)
-        tools = {tool.name: tool for tool in (*own, *plugin.tools)}
+        tools = {tool.name: tool for tool in (*own_tools(exports), *plugin.tools)}
         resources = Resources(
             Files(config.resources.roots, config.resources.max_file_bytes),
             lambda: openapi.document({path: route.handlers for path, route in self._routes.items()}),
@@ -119,6 +122,7 @@ class Core:
             resources,
             int(config.coordination.claim_ttl_s * 1e6),
             Limits(config.tools.max_calls, config.tools.timeout_s, config.tools.task_ttl_s),
+            loaded,
         )
 
     def _made_routes(self, config: Config, sessions: Sessions) -> dict[str, Route]:
@@ -143,6 +147,7 @@ class Core:
             "/api/mcp/health": Route({"GET": rest.health}, rest.refuse, open=True),
             "/api/mcp/capabilities": Route({"GET": rest.capabilities}, rest.refuse),
             "/api/mcp/resources": Route({"GET": rest.resources}, rest.refuse),
+            "/api/mcp/plugins": Route({"GET": rest.plugins}, rest.refuse),
             "/api/mcp/prompts": Route({"GET": rest.prompts}, rest.refuse),
             "/api/mcp/prompts/{name}": Route(
                 {"GET": prompts_endpoint.get, "PUT": prompts_endpoint.put, "DELETE": prompts_endpoint.delete},

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from mcpd import __version__
+from mcpd.plugins.base import Loaded
 from mcpd.prompts.base import Prompt
 
 Schema = dict[str, Any]
@@ -40,7 +41,7 @@ _PROMPT_ITEM = _object(
     description=_TEXT,
     category=_TEXT,
     arguments=_list(_object(name=_TEXT, type=_TEXT, required={"type": "boolean"})),
-    template=_TEXT,
+    template=_OPTIONAL_TEXT,
 )
 _FEATURES = _object(**{key: {"type": "boolean"} for key in ("idempotency", "dry_run", "streaming", "batch")})
 _CAPABILITIES = _object(protocol_version=_TEXT, supports=_list(_TEXT), features=_FEATURES)
@@ -68,6 +69,7 @@ _STATUS = _object(
 )
 
 _, _PROMPT_SCHEMAS = msgspec.json.schema_components((Prompt,), ref_template="#/components/schemas/{name}")
+_, _PLUGIN_SCHEMAS = msgspec.json.schema_components((Loaded,), ref_template="#/components/schemas/{name}")
 _BODY: Schema = {**_PROMPT_SCHEMAS["Prompt"], "title": "PromptBody", "required": ["description", "template"]}
 _SCHEMAS: dict[str, Schema] = {
     "Agent": _AGENT,
@@ -76,6 +78,7 @@ _SCHEMAS: dict[str, Schema] = {
     "Status": _STATUS,
     "Message": _MESSAGE,
     **_PROMPT_SCHEMAS,
+    **_PLUGIN_SCHEMAS,
     "PromptBody": _BODY,
 }
 
@@ -143,6 +146,9 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /api/mcp/resources": Operation(
         "The resources", {200: ("They.", _object(resources=_list(_RESOURCE)))}, refusals=_STORE
+    ),
+    "GET /api/mcp/plugins": Operation(
+        "What became of each plug-in", {200: ("It.", _object(plugins=_list(_ref("Loaded"))))}
     ),
     "GET /api/mcp/prompts": Operation(
         "The prompts", {200: ("They.", _object(prompts=_list(_PROMPT_ITEM)))}, refusals=_STORE

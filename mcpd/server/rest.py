@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import orjson
 
 from mcpd import __version__
 from mcpd.errors import Error, PromptNotFound, StoreUnavailable
+from mcpd.plugins.base import State
 from mcpd.protocol import revisions
 from mcpd.protocol.http import HttpRequest, HttpResponse
 from mcpd.server import catalogue
@@ -48,6 +50,11 @@ def prompts(_http: HttpRequest, work: Work) -> HttpResponse:
         return answer({"prompts": catalogue.prompts(work)})
     except StoreUnavailable as error:
         return refuse(work, error)
+
+
+def plugins(_http: HttpRequest, work: Work) -> HttpResponse:
+    """Return what became of each plug-in."""
+    return answer({"plugins": msgspec.to_builtins(work.site.plugins)})
 
 
 class Status:
@@ -101,6 +108,8 @@ class Status:
                 "tools_available": len(work.site.tools),
                 "resources_available": available["resources_count"],
                 "prompts_available": available["prompts_count"],
+                "plugins_loaded": _count(work, "loaded"),
+                "plugins_broken": _count(work, "broken"),
             },
             "system_stats": {
                 "total_activities": total,
@@ -111,6 +120,10 @@ class Status:
             },
             "timestamp": rfc3339(work.now_us),
         }
+
+
+def _count(work: Work, state: State) -> int:
+    return sum(plugin.state == state for plugin in work.site.plugins)
 
 
 def refuse(work: Work, error: Error) -> HttpResponse:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from mcpd.plugins.base import Loaded
 from mcpd.prompts.functions import FunctionPrompt
 from mcpd.resources.registry import Resources
 from mcpd.server.tool_list import ToolList
@@ -29,3 +30,4 @@ class Site(msgspec.Struct, frozen=True):
     resources: Resources
     claim_ttl_us: int
     limits: Limits = Limits()
+    plugins: Sequence[Loaded] = ()

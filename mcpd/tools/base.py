@@ -54,7 +54,7 @@ class Call(msgspec.Struct, frozen=True):
     claim_ttl_us: int
 
     def event(self, topic: str, agent: str | None, data: Mapping[str, object]) -> None:
-        """Record that something happened, in the transaction that makes it so."""
+        """Record that something happened, about *agent* if it is about one, in the transaction that makes it so."""
         events.add(self.db, self.now_us, topic, agent, data)
 
     def heard_of(self, agent: str) -> bool:

@@ -1,8 +1,9 @@
-"""The tools that mcpd brings itself, by name and in the order in which clients see them."""
+"""The tools that mcpd brings itself, in the order in which clients see them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mcpd.tools.activities import LOG_ACTIVITY
@@ -12,6 +13,7 @@ from mcpd.tools.base import Tool
 from mcpd.tools.claims import CHECK_CONFLICTS
 from mcpd.tools.collaborations import REQUEST_COLLABORATION
 from mcpd.tools.components import FIND_COMPONENT_OWNER, REGISTER_COMPONENT
+from mcpd.tools.data import CREATE_REPORT, Exporter
 from mcpd.tools.decisions import PROPOSE_DECISION
 
 AnyTool = Tool[Any, Any] | AsyncTool
@@ -29,6 +31,11 @@ TOOLS: Mapping[str, AnyTool] = {
         FIND_COMPONENT_OWNER,
     )
 }
+
+
+def own_tools(exports: Path) -> Sequence[AnyTool]:
+    """Return all tools of mcpd; what is exported goes into the directory *exports*."""
+    return (*TOOLS.values(), CREATE_REPORT, Exporter(exports).tool)
 
 
 def listing(tool: AnyTool) -> dict[str, Any]:

@@ -30,10 +30,13 @@ def of_struct(kind: type[msgspec.Struct]) -> dict[str, Any]:
     return schema
 
 
-def check(schema: Mapping[str, Any]) -> None:
-    """Raise ``ValueError`` unless *schema* is one that we can hold arguments to, without asking any network."""
-    if schema.get("type") != "object":
-        raise ValueError('the root\'s type must be "object"')
+def check(schema: Mapping[str, Any], *, root: str | None = "object") -> None:
+    """Raise ``ValueError`` unless *schema* is one that we can hold values to, without asking any network.
+
+    *root* is the type that it must be of, None for any.
+    """
+    if root is not None and schema.get("type") != root:
+        raise ValueError(f'the root\'s type must be "{root}"')
     if schema.get("$schema", DIALECT) != DIALECT:
         raise ValueError(f"its dialect is {schema['$schema']!r}; expected {DIALECT}")
     nodes = list(_nodes(schema, 0))
