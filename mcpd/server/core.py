@@ -179,13 +179,14 @@ class Core:
         return answers
 
     async def start(self) -> None:
-        """Take up what was under way when the last daemon stopped; tell clients if our tools are others than its."""
+        """Take up what was under way when the last daemon stopped; tell clients which lists are others than its."""
         await self.calls.recover()
         await self.calls.change(self._compare_lists)
 
     def _compare_lists(self, db: Database, now_us: int) -> None:
-        if lists.changed(db, "tools", self._site.tool_list.digest()):
-            events.add(db, now_us, "tools.changed", None, {})
+        for name, digest in self._site.digests().items():
+            if lists.changed(db, name, digest):
+                events.add(db, now_us, f"{name}.changed", None, {})
 
     async def close(self) -> None:
         """End what is under way and every stream, since the daemon stops."""

@@ -24,6 +24,13 @@ LISTS = frozenset({TOOLS_CHANGED, RESOURCES_CHANGED, PROMPTS_CHANGED})
 RESOURCE_UPDATED = "resource.updated"
 """The topic by which a plug-in tells that what one of its resources holds has changed (``uri`` in its data)."""
 
+_LIST_CHANGED = {
+    "tools.changed": TOOLS_CHANGED,
+    "prompts.changed": PROMPTS_CHANGED,
+    "resources.changed": RESOURCES_CHANGED,
+    "agent.new": RESOURCES_CHANGED,
+    "migration.finished": RESOURCES_CHANGED,
+}
 _ABOUT_AGENT = ("agent://", "config://agents/")
 
 
@@ -50,13 +57,9 @@ def read(row: Row, wanted: Filter) -> Iterator[dict[str, Any]]:
 
 
 def _lists_changed(topic: str, data: str) -> Iterator[str]:
-    if topic == "prompts.changed":
-        yield PROMPTS_CHANGED
-    elif topic == "tools.changed":
-        yield TOOLS_CHANGED
-    elif topic in ("agent.new", "migration.finished") or (
-        topic == "component.registered" and _field(data, "version") == 1
-    ):
+    if topic in _LIST_CHANGED:
+        yield _LIST_CHANGED[topic]
+    elif topic == "component.registered" and _field(data, "version") == 1:
         yield RESOURCES_CHANGED
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import msgspec
+import orjson
 
 from mcpd.plugins.base import Loaded
 from mcpd.prompts.functions import FunctionPrompt
@@ -31,3 +33,13 @@ class Site(msgspec.Struct, frozen=True):
     claim_ttl_us: int
     limits: Limits = Limits()
     plugins: Sequence[Loaded] = ()
+
+    def digests(self) -> dict[str, str]:
+        """Return, by list, what changes when that does which code brings to it, ours or a plug-in's."""
+        prompts = [prompt.listing() for prompt in self.prompts.values()]
+        resources = [*self.resources.uris, *(template.uri_template for template in self.resources.templates)]
+        return {"tools": self.tool_list.digest(), "prompts": _digest(prompts), "resources": _digest(resources)}
+
+
+def _digest(listed: object) -> str:
+    return hashlib.sha256(orjson.dumps(listed)).hexdigest()

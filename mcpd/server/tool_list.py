@@ -9,7 +9,7 @@ import orjson
 
 from mcpd.protocol import cursors, mcp
 from mcpd.protocol.params import HeaderParam
-from mcpd.protocol.revisions import MODERN, Revision
+from mcpd.protocol.revisions import Revision
 from mcpd.tools.registry import AnyTool, listing
 
 METHOD = "tools/list"
@@ -36,7 +36,7 @@ class ToolList:
 
     def digest(self) -> str:
         """Return what changes when the list does."""
-        return hashlib.sha256(bytes(orjson.dumps(self._make(MODERN, None)))).hexdigest()
+        return hashlib.sha256(orjson.dumps(list(self._listings.values()))).hexdigest()
 
     def _make(self, revision: Revision, after: str | None) -> orjson.Fragment:
         names = list(self._listings)

@@ -16,8 +16,8 @@ import mcpd
 from tests.functional import plugins
 from tests.functional.conftest import MakeDaemon
 from tests.functional.daemon import Daemon, Reply
-from tests.functional.mcp import META, modern
-from tests.functional.streams import listen
+from tests.functional.mcp import META, in_session, initialize, modern
+from tests.functional.streams import listen, session_stream
 
 ROOT = Path(mcpd.__file__).parents[1]
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -236,3 +236,20 @@ def test_a_plugins_prompt_goes_before_the_one_of_its_name_and_is_not_for_mcpctl(
         refused = mcpctl(rpc, "prompt", *words)
         assert refused.returncode == 1
         assert "prompt run_tests: a plug-in makes it, so it cannot be shown, set or removed" in refused.stderr
+
+
+def test_clients_are_told_when_a_plugin_came(make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    rpc = make_daemon(plugins.put(tmp_path, second=sound("second")))
+    session_id = initialize(rpc).headers["Mcp-Session-Id"]
+    stream = session_stream(rpc, session_id)
+    in_session(rpc, session_id, "tools/call", {"name": "heartbeat", "arguments": {"agent": "alice"}})
+    _, heard = stream.take(2)
+    plugins.write(tmp_path / "tools.d" / "first.py", sound("first"))
+    rpc.restart()
+    again = session_stream(rpc, session_id, heard.id)
+    lists = [event.data["method"].removeprefix("notifications/") for event in again.take(4)[1:]]
+    assert lists == ["tools/list_changed", "prompts/list_changed", "resources/list_changed"]
+    rpc.restart()
+    call(rpc, "heartbeat", {"agent": "bob"})
+    last = session_stream(rpc, session_id, heard.id).take(5)[-1]
+    assert last.data["method"] == "notifications/resources/list_changed", "bob is new, and no other list changed"
