@@ -16,7 +16,8 @@ Results = Callable[[str], dict[str, list[suite.Check]]]
 @pytest.fixture(scope="session")
 def rpc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """The daemon that the suite is run against."""
-    daemon = Daemon(tmp_path_factory.mktemp("daemon"), suite.FIXTURES)
+    directory = tmp_path_factory.mktemp("daemon")
+    daemon = Daemon(directory, suite.settings(directory))
     daemon.migrate()
     daemon.start()
     yield daemon

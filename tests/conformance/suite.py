@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.functional import plugins
 from tests.functional.foreign import installed, node
 
 PACKAGE = "conformance-0.2.0-alpha.12"
 RUN_S = 300.0
-# The settings (TOML) with which mcpd has the tools, resources and prompts that the suite calls by name.
-FIXTURES = ""
 _SERVER = re.compile(r"^server:\n((?:  .*\n)*)", re.MULTILINE)
 _SCORED = re.compile(r"^  - (\S+)$", re.MULTILINE)
 _NOT_SCORED = re.compile(r"^  - scenario: (\S+)\n    leg: server$", re.MULTILINE)
@@ -61,6 +60,11 @@ def run(url: str, revision: str, output: Path) -> dict[str, list[Check]]:
     done = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, timeout=RUN_S, check=False)
     (output / "log").write_text(done.stdout + done.stderr)
     return {_scenario(path): _checks(path / "checks.json") for path in output.iterdir() if path.is_dir()}
+
+
+def settings(directory: Path) -> str:
+    """Return the settings (TOML) with which mcpd has what the suite calls by name: a plug-in, put into *directory*."""
+    return plugins.put(directory, fixtures=Path(__file__).with_name("fixtures.py").read_text())
 
 
 def _home() -> Path:

@@ -52,8 +52,10 @@ class Schema:
         kind = "result" if "result" in message else "error"
         yield from self._breaks(next(name for name in ENVELOPES[kind] if name in self._types), message)
         if kind == "result":
-            # Beside XRequest stands XResult, unless it is empty.
+            # Beside XRequest stands XResult, unless it is empty, or asks something first.
             name = self._of_method[method or ""].replace("Request", "Result")
+            if message["result"].get("resultType") == "input_required":
+                name = "InputRequiredResult"
             yield from self._breaks(name if name in self._types else "EmptyResult", message["result"])
 
     def _breaks(self, name: str, value: Json) -> Iterator[str]:

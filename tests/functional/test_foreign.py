@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.suite import FIXTURES
+from tests.conformance import suite
 from tests.functional.conftest import MakeDaemon
 from tests.functional.foreign import MODERN, PROGRAMS, Client, Piped, Program, at
 from tests.functional.schemas import violations
@@ -24,7 +24,6 @@ pytestmark = pytest.mark.host
 PROMPTS = ["analyze_code", "analyze_performance", "debug_agent", "deploy_system", "generate_test", "run_tests"]
 RESOURCES = ["file://readme.md", "db://schema/complete", "api://swagger/spec", "activity://recent"]
 README = "# Project\n"
-NO_QUESTIONS = "no tool asks for a person's word yet"
 CASES = [
     pytest.param(program, transport, id=f"{program}-{transport}")
     for program in PROGRAMS
@@ -92,10 +91,9 @@ ELICITING = [
 ]
 
 
-@pytest.mark.skip(reason=NO_QUESTIONS)
 @pytest.mark.parametrize(("program", "transport"), ELICITING)
-def test_a_question_to_the_user(program: Program, transport: str, make_daemon: MakeDaemon) -> None:
-    rpc = make_daemon(FIXTURES)
+def test_a_question_to_the_user(program: Program, transport: str, make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    rpc = make_daemon(suite.settings(tmp_path))
     with Tap(rpc) as tap:
         with program.start(at(tap.url, tap.socket_path)[transport], elicit=True) as client:
             answer = client.ask("tools/call", name="test_elicitation", arguments={"message": "Who are you?"})
