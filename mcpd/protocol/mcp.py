@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -26,9 +27,9 @@ INSTRUCTIONS = (
     "log_activity (status started or in_progress, with paths and component) and close it with status completed or "
     "failed; keep your state current with update_status or heartbeat. The tools for coordination take dry_run."
 )
-_ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Cpath fill='none' "
-    "stroke='%230a7' stroke-width='2' d='M3 13V4l5 5 5-5v9'/%3E%3C/svg%3E"
+_ICON = "data:image/svg+xml," + quote(
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><path fill='none' stroke='#0a7' stroke-width='2' "
+    "d='M3 13V4l5 5 5-5v9'/></svg>"
 )
 _SERVER_IN_FULL = {
     **SERVER_INFO,

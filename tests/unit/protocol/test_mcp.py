@@ -209,3 +209,4 @@ def test_only_revisions_with_icons_are_shown_one() -> None:
             assert ("icons" in result["serverInfo"]) is revision.icons
     discovered = mcp.complete(MODERN, mcp.discover())
     assert discovered["_meta"][revisions.SERVER_INFO]["icons"][0]["src"].startswith("data:image/svg+xml,")
+    assert " " not in discovered["_meta"][revisions.SERVER_INFO]["icons"][0]["src"], "it is a URI (RFC 3986)"
