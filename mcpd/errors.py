@@ -8,6 +8,7 @@ dialect of ``POST /jsonrpc`` and never leave through ``/mcp``.
 
 from __future__ import annotations
 
+EX_REFUSED = 1  # mcpd, or what was looked at, answered, and the answer is no
 EX_USAGE = 64
 EX_DATAERR = 65
 EX_UNAVAILABLE = 69
@@ -71,6 +72,10 @@ class PromptNotFound(InvalidParams):
     """There is no such prompt."""
 
 
+class AgentNotFound(InvalidParams):
+    """There is no agent of that name."""
+
+
 class HeaderMismatch(Error):
     """A required MCP header is missing, malformed or says something else than the body (MCP 2026-07-28)."""
 
@@ -111,6 +116,20 @@ class ToolFailed(Error):
     """A tool ran and says no; MCP carries this inside a result with ``isError`` so that the model can read it."""
 
     code, http_status, exit_status = -32602, 200, EX_DATAERR
+
+
+class AgentFailed(ToolFailed):
+    """An agent, its unit or its terminal is not in the state to do what was asked, or did not do it."""
+
+    exit_status = EX_REFUSED
+
+
+class AgentNotRunning(AgentFailed):
+    """The agent's tmux is not there; starting the agent helps."""
+
+
+class AgentEnded(AgentFailed):
+    """The agent's command has ended, its terminal is still there; restarting the agent helps."""
 
 
 class ConfigError(Error):

@@ -9,9 +9,6 @@ from typing import NoReturn, Protocol
 from mcpd.ctl import client
 from mcpd.errors import UsageError
 
-EX_REFUSED = 1
-"""mcpd, or what was looked at, answered, and the answer is no."""
-
 
 class Command(Protocol):
     """A module with one subcommand: its line in the help, its options, and what it does."""

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mcpd.agents import files as agent_files
 from mcpd.ctl import client, output
-from mcpd.ctl.checks import database, ports, units
+from mcpd.ctl.checks import agents, database, ports, units
 from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped
 from mcpd.ctl.checks.units import Unit
-from mcpd.ctl.command import EX_REFUSED
-from mcpd.errors import ConfigError, Unreachable
+from mcpd.errors import EX_REFUSED, ConfigError, Unreachable
 
 HELP = "check configuration, units, ports and database"
 
@@ -67,6 +67,7 @@ def _check_system() -> Iterator[Check]:
     tcp = ports.probe(f"http://127.0.0.1:{ports.RPC_PORT}")
     yield ports.judge_probe(f"port {ports.RPC_PORT}", tcp, listening.get(ports.RPC_PORT, ()))
     yield from ports.judge(found, listening)
+    yield from agents.judge(agent_files.load(), agents.find_tmux())
 
 
 def check_configuration(files: Sequence[Path] | None) -> tuple[Check, str | None]:

@@ -12,7 +12,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcpd import __version__
-from mcpd.ctl import backup, call, config, health, logs, migrate, output, plugins, prompt, status, version
+from mcpd.ctl import (
+    agent,
+    attach,
+    backup,
+    call,
+    capture,
+    config,
+    health,
+    keys,
+    logs,
+    migrate,
+    output,
+    plugins,
+    prompt,
+    send,
+    status,
+    version,
+)
 from mcpd.ctl.command import Command, Parser, add_common
 from mcpd.errors import Error, UsageError
 
@@ -25,6 +42,11 @@ COMMANDS: dict[str, Command] = {
     "call": call,
     "prompt": prompt,
     "plugins": plugins,
+    "agent": agent,
+    "attach": attach,
+    "capture": capture,
+    "send": send,
+    "keys": keys,
     "backup": backup,
     "migrate": migrate,
     "logs": logs,

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcpd.ctl import client, output
 from mcpd.ctl.client import Client
-from mcpd.ctl.command import EX_REFUSED
+from mcpd.errors import EX_REFUSED
 
 HELP = "show the plug-ins, what they bring and which are broken"
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mcpd.agents import files
+from mcpd.agents.machine import Machine
 from mcpd.ctl import health
-from mcpd.ctl.checks import database, ports, units
+from mcpd.ctl.checks import agents, database, ports, units
 from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped, warning
 from mcpd.ctl.checks.database import Facts
 from mcpd.ctl.checks.ports import Holder, Probe
@@ -290,3 +292,18 @@ def test_a_wrong_configuration_is_told_and_names_no_database(tmp_path: Path) -> 
 def test_only_a_failed_check_makes_it_unhealthy() -> None:
     assert health.is_healthy([ok("a", ""), warning("b", "", ""), skipped("c", "")])
     assert not health.is_healthy([ok("a", ""), failed("b", "", "")])
+
+
+def test_agents_with_faults_and_a_missing_tmux_are_told(tmp_path: Path) -> None:
+    assert agents.judge(files.load([tmp_path], Machine(None)), None) == [skipped("agents", "this machine has none")]
+    (tmp_path / "good.toml").write_text("port = 9000\n")
+    found = files.load([tmp_path], Machine(None))
+    assert agents.judge(found, "/usr/bin/tmux") == [
+        ok("agents", "1 described, without faults"),
+        ok("tmux", "/usr/bin/tmux"),
+    ]
+    assert agents.judge(found, None)[1].advice == "apt install tmux"
+    (tmp_path / "bad.toml").write_text("port = ")
+    [fault, _] = agents.judge(files.load([tmp_path], Machine(None)), "/usr/bin/tmux")
+    assert (fault.name, fault.outcome) == ("agent bad", Outcome.WARNING)
+    assert f"{tmp_path}/bad.toml: is not valid TOML" in fault.detail

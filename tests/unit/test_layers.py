@@ -26,7 +26,9 @@ BELOW = {
     "daemons": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"},
     "legacy": BASE | {"store"},
     "backup": BASE | {"store"},
-    "ctl": BASE | {"protocol", "store", "access", "tools", "legacy", "backup"},
+    "agents": BASE,
+    "terminals": BASE | {"agents"},
+    "ctl": BASE | {"protocol", "store", "access", "tools", "agents", "terminals", "legacy", "backup"},
     "bridge": BASE | {"protocol"},
 }
 IMPURE = {"socket", "asyncio", "os", "time", "random", "apsw", "threading", "subprocess", "uvloop", "systemd"}

@@ -17,6 +17,9 @@ from pathlib import Path
 import pytest
 
 from mcpd import config, errors
+from mcpd.agents import generator
+from mcpd.agents import keys as agents
+from mcpd.agents.agent import Agent
 from mcpd.config import Config
 from mcpd.ctl import main as mcpctl
 from mcpd.ctl.client import Refused
@@ -141,6 +144,29 @@ def test_a_keys_text_begins_with_its_type_its_range_and_its_default(name: str) -
     kind = config.describe(setting.type)
     expected = f"{kind[0].upper()}{kind[1:]}; default {json.dumps(setting.value)}. "
     assert documented_keys()[name].startswith(expected)
+
+
+def agent_keys(macro: str) -> dict[str, str]:
+    """The keys of mcpd-agents(5) that are marked with *macro*, each with its text on one line."""
+    parts = re.split(rf"^\.It {macro} (\w+)\n", section("mcpd-agents.5", "DESCRIPTION"), flags=re.MULTILINE)
+    return {key: " ".join(text.split()) for key, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+@pytest.mark.parametrize(("macro", "keys"), [("Cm", agents.KEYS), ("Ic", agents.LIMITS)])
+def test_a_key_of_an_agent_s_file_is_in_the_page_with_what_it_takes(macro: str, keys: dict[str, agents.Key]) -> None:
+    documented = agent_keys(macro)
+    assert list(documented) == list(keys)
+    for name, key in keys.items():
+        assert documented[name].startswith(key.expected[0].upper() + key.expected[1:]), name
+
+
+def test_the_variables_of_an_agent_are_in_the_page() -> None:
+    unit = (ROOT / "units" / "mcp-agent@.service.d" / "10-environment.conf").read_text()
+    lines = re.findall(r"^Environment=(.*)$", unit, flags=re.MULTILINE)
+    given = {word.partition("=")[0] for line in lines for word in line.split()} - {"COLORTERM", "LANG"}
+    given |= set(generator.environment(Agent("docs", 9000, "Docs")))
+    named = re.findall(r"^\.It Ev (.*)$", section("mcpd-agents.5", "ENVIRONMENT"), flags=re.MULTILINE)
+    assert {name for line in named for name in line.split(" , ")} == given
 
 
 def test_every_variable_of_the_configuration_is_in_the_page() -> None:

@@ -16,7 +16,17 @@ import mcpd
 ROOT = Path(__file__).parents[2]
 DEBIAN = ROOT / "debian"
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
-SHIPPED = ("units", "packaging/sysusers.d", "packaging/tmpfiles.d", "packaging/mcpd.toml")
+SHIPPED = (
+    "units",
+    "packaging/agents.d",
+    "packaging/generators",
+    "packaging/libexec",
+    "packaging/mcpd.toml",
+    "packaging/polkit",
+    "packaging/sysusers.d",
+    "packaging/tmpfiles.d",
+    "packaging/tmux.conf",
+)
 
 
 def control(field: str) -> list[str]:
@@ -62,13 +72,31 @@ def test_every_service_is_restarted_after_an_upgrade_and_every_unit_is_stopped_b
     calls = re.findall(r"^\tdh_installsystemd (.*)", rules, flags=re.MULTILINE)
     restarted = {word for call in calls if " --restart-" in call for word in call.split() if "." in word}
     stopped = {word for call in calls if " --no-restart-" in call for word in call.split() if "." in word}
-    units = {path.name for path in (ROOT / "units").iterdir() if path.is_file()}
+    units = {path.name for path in (ROOT / "units").iterdir() if path.is_file() and "@" not in path.name}
     assert restarted == {name for name in units if name.endswith(".service")}
-    assert stopped == units - {"mcpd-refuse.target"}, "that one is never active"
+    removal = (DEBIAN / "mcpd.prerm").read_text()
+    by_hand = {name for name in units if name in removal}
+    assert stopped == units - by_hand - {"mcpd-refuse.target"}, "that one is never active"
+
+
+def test_the_instances_of_every_template_are_stopped_by_a_removal_and_by_no_upgrade() -> None:
+    removal = (DEBIAN / "mcpd.prerm").read_text()
+    templates = [path.name for path in (ROOT / "units").iterdir() if path.is_file() and "@" in path.name]
+    assert templates
+    for name in templates:
+        assert f"'{name.replace('@.', '@*.')}'" in removal
+        assert name not in (DEBIAN / "rules").read_text()
+    assert '"$1" = remove' in removal
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "packaging" / "libexec").iterdir()), ids=lambda path: path.name)
+def test_what_systemd_and_tmux_start_can_be_started(path: Path) -> None:
+    assert path.stat().st_mode & 0o111 == 0o111
+    assert path.read_bytes().startswith(b"#!/")
 
 
 def shell_scripts() -> list[Path]:
-    folders = (ROOT / name for name in ("packaging", ".ci", "debian"))
+    folders = (ROOT / name for name in ("packaging", "packaging/libexec", ".ci", "debian"))
     files = (path for folder in folders for path in folder.iterdir() if path.is_file())
     scripts = [path for path in files if re.match(rb"#!/bin/(ba)?sh|# shellcheck", path.read_bytes())]
     assert len(scripts) >= 6

@@ -6,13 +6,20 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mcpd.agents import generator
+from mcpd.agents.agent import Agent
+
 ROOT = Path(__file__).parents[2]
 UNITS = sorted(path for path in (ROOT / "units").iterdir() if path.is_file())
 SERVICES = [path for path in UNITS if path.suffix == ".service"]
+DAEMONS = [path for path in SERVICES if path.name.startswith("mcpd-")]
+AGENTS = [path for path in SERVICES if path not in DAEMONS]
+INSTANCE = Agent("docs", 9000, "Docs", workdir="/var/lib/mcp-agents/docs")
 GUEST = str(ROOT / "packaging" / "guest")
 UNIT_DIRECTORY = "usr/lib/systemd/system"
 
@@ -23,11 +30,29 @@ def values(unit: Path, key: str) -> list[str]:
     return [word for line in lines for word in line.split()]
 
 
+def programs(service: Path) -> Iterator[str]:
+    """What the unit starts."""
+    for key in ("ExecStart", "ExecStartPost"):
+        yield from (
+            word.lstrip("+") for word in values(service, key) if word.lstrip("+").startswith(("/usr/bin", "/usr/l"))
+        )
+
+
+def instance(unit: Path) -> str:
+    """The unit's name; of a template, that of the one agent that is staged."""
+    return unit.name.replace("@.", f"@{INSTANCE.name}.")
+
+
 def stage(directory: Path) -> None:
-    """Lay out the files that the units need to be complete: themselves, and something executable to start."""
+    """Lay out what the units need to be complete: themselves, an agent's drop-ins, something executable to start."""
     shutil.copytree(ROOT / "units", directory / UNIT_DIRECTORY)
-    for service in SERVICES:
-        program = directory / values(service, "ExecStart")[0].lstrip("/")
+    for name, text in generator.drop_ins([INSTANCE], ipv6=True).items():
+        (directory / UNIT_DIRECTORY / name).parent.mkdir()
+        (directory / UNIT_DIRECTORY / name).write_text(text)
+    for unit in UNITS:
+        if instance(unit) != unit.name:
+            (directory / UNIT_DIRECTORY / instance(unit)).symlink_to(unit.name)
+    for program in (directory / name.lstrip("/") for service in SERVICES for name in programs(service)):
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
@@ -38,9 +63,11 @@ def verify(directory: Path) -> str:
     if os.geteuid() != 0 and not os.environ.get("CI"):
         pytest.skip("packaging/guest, whose tree has the systemd to ask, needs root")
     layers = subprocess.run([GUEST, "base"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    units = " ".join(f"/{UNIT_DIRECTORY}/{unit.name}" for unit in UNITS)
+    units = " ".join(f"/{UNIT_DIRECTORY}/{instance(unit)}" for unit in UNITS)
     command = [GUEST, "chroot", layers, "sh", "-c", f"cp -a /stage/. / && systemd-analyze verify --man=no {units}"]
-    environment = os.environ | {"CHROOT_BIND": f"{directory}:/stage"}
+    # systemd-analyze asks the kernel which controllers there are.
+    cgroups = next(path for path in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if Path(path).exists())
+    environment = os.environ | {"CHROOT_BIND": f"{directory}:/stage:{cgroups}:/sys/fs/cgroup"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
@@ -69,31 +96,44 @@ def test_a_unit_names_man_pages_that_exist(unit: Path) -> None:
         assert (ROOT / "man" / f"{match[1]}.{match[2]}").exists(), page
 
 
-@pytest.mark.parametrize("service", SERVICES, ids=lambda path: path.name)
-def test_a_service_has_the_name_that_the_sandbox_applies_to_and_starts_the_program_of_that_name(service: Path) -> None:
-    """units/mcpd-.service.d hardens every mcpd-*.service; a service of another name would run without it."""
+@pytest.mark.parametrize("service", DAEMONS, ids=lambda path: path.name)
+def test_a_daemon_s_unit_starts_the_program_of_its_name_as_the_user_of_daemons(service: Path) -> None:
+    """units/mcpd-.service.d hardens every mcpd-*.service."""
     assert (ROOT / "units" / "mcpd-.service.d" / "10-sandbox.conf").exists()
-    assert service.name.startswith("mcpd-")
     assert values(service, "ExecStart") == [f"/usr/bin/{service.stem}"]
     assert values(service, "User") == ["mcpd"]
 
 
-@pytest.mark.parametrize("unit", [u for u in UNITS if u.suffix != ".target"], ids=lambda path: path.name)
+@pytest.mark.parametrize("service", AGENTS, ids=lambda path: path.name)
+def test_an_agent_s_unit_has_a_name_that_the_sandbox_does_not_apply_to(service: Path) -> None:
+    """People's shells run there: limits, no sandbox."""
+    assert re.fullmatch(r"mcp-\w+@\.service", service.name)
+    assert values(service, "Slice") == ["mcp-agents.slice"]
+
+
+@pytest.mark.parametrize(
+    "unit", [u for u in UNITS if u.suffix not in (".target", ".slice")], ids=lambda path: path.name
+)
 def test_a_unit_stops_with_the_target(unit: Path) -> None:
-    assert values(unit, "PartOf") == ["mcp.target"]
+    """Agents by way of a target that a restart of mcp.target spares."""
+    above = "mcp-agents.target" if unit in AGENTS else "mcp.target"
+    assert values(unit, "PartOf") == [above]
+    if above != "mcp.target":
+        assert above in values(ROOT / "units" / "mcp.target", "Wants")
+        assert values(ROOT / "units" / above, "StopWhenUnneeded") == ["yes"]
 
 
 def test_the_target_starts_every_socket_and_a_failed_start_closes_every_socket() -> None:
-    sockets = {unit.name for unit in UNITS if unit.suffix == ".socket"}
+    sockets = {unit.name for unit in UNITS if unit.suffix == ".socket" and "@" not in unit.name}
     assert sockets <= set(values(ROOT / "units" / "mcp.target", "Wants"))
     assert sockets == set(values(ROOT / "units" / "mcpd-refuse.target", "Conflicts"))
-    for service in SERVICES:
+    for service in DAEMONS:
         assert values(service, "OnFailure") == ["mcpd-refuse.target"]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_a_unit_is_short_and_its_sections_are_in_order(unit: Path) -> None:
     lines = unit.read_text().splitlines()
-    assert len(lines) <= 35
+    assert len(lines) <= 45
     sections = [line for line in lines if line.startswith("[")]
-    assert sections == [s for s in ("[Unit]", "[Socket]", "[Service]", "[Install]") if s in sections]
+    assert sections == [s for s in ("[Unit]", "[Socket]", "[Service]", "[Slice]", "[Install]") if s in sections]

@@ -1,0 +1,122 @@
+"""mcpd-agents, systemd's generator (systemd.generator(7)): agents' files in, drop-ins of their units out.
+
+PID 1 runs it at boot and at each daemon-reload, and waits: so it asks no service, and no mistake in a file, nor a
+missing directory, stops it. What an agent must have set is decided here as text; ``main`` only writes it.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mcpd.agents import files
+from mcpd.agents.agent import Agent
+from mcpd.agents.machine import Machine
+
+DROP_IN = "50-mcpd.conf"
+UNITS = Path("/usr/lib/systemd/system")
+_IPV6 = Path("/proc/net/if_inet6")
+_LOG_SOCKET = "/run/systemd/journal/dev-log"
+_KMSG = Path("/dev/kmsg")
+_WARNING = "<28>"  # syslog(3): LOG_DAEMON | LOG_WARNING
+_LIMITS = {"memory_high": "MemoryHigh", "memory_max": "MemoryMax", "cpu_quota": "CPUQuota", "tasks_max": "TasksMax"}
+
+
+def drop_ins(agents: Iterable[Agent], *, ipv6: bool) -> dict[str, str]:
+    """Return the drop-ins of *agents*: path below the generator's directory → text."""
+    found = {}
+    for agent in agents:
+        found[f"{agent.unit}.d/{DROP_IN}"] = _service(agent)
+        found[f"{agent.terminal_unit}.d/{DROP_IN}"] = _socket(agent, ipv6=ipv6)
+    return found
+
+
+def wants(agents: Iterable[Agent]) -> dict[str, Path]:
+    """Return the links that make mcp.target start the terminals' sockets: path → unit file."""
+    return {f"mcp.target.wants/{agent.terminal_unit}": UNITS / "mcp-terminal@.socket" for agent in agents}
+
+
+def environment(agent: Agent) -> dict[str, str]:
+    """Return the variables of *agent* that mcp-agent@.service cannot know; the file's own come first."""
+    return dict(agent.env) | {
+        "AGENT_ROLE": agent.role,
+        "CLAUDE_PROJECT_DIR": agent.workdir,
+        "CLAUDE_HOOKS_DIR": f"{agent.workdir}/.claude-hooks",
+        "MCPD_AGENT_COMMAND": agent.command,
+        "MCPD_AGENT_RESTART": agent.restart,
+    }
+
+
+def quote(text: str) -> str:
+    """Return *text* as one word of a unit's setting: quoted, escaped, and free of specifiers (systemd.syntax(7))."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
+    return f'"{escaped.replace("%", "%%")}"'
+
+
+def _service(agent: Agent) -> str:
+    workdir = agent.workdir.replace("%", "%%")
+    unit = [("Description", f"Coding agent {agent.title.replace('%', '%%')}")]
+    service = [("User", agent.user), ("WorkingDirectory", workdir)]
+    if agent.has_own_workdir:
+        service.append(("StateDirectory", f"mcp-agents/{agent.name}"))
+    else:
+        unit += [("RequiresMountsFor", quote(agent.workdir)), ("AssertPathIsDirectory", workdir)]
+    service += [("Environment", quote(f"{name}={value}")) for name, value in environment(agent).items()]
+    limits = {setting: getattr(agent.limits, key) for key, setting in _LIMITS.items()} | {"Nice": agent.limits.nice}
+    service += [(setting, str(value)) for setting, value in limits.items() if value is not None]
+    return _sections(agent, {"Unit": unit, "Service": service})
+
+
+def _socket(agent: Agent, *, ipv6: bool) -> str:
+    unit = [("Description", f"Terminal of the coding agent {agent.title.replace('%', '%%')}")]
+    if not agent.has_own_workdir:
+        workdir = agent.workdir.replace("%", "%%")
+        unit += [("RequiresMountsFor", quote(agent.workdir)), ("ConditionPathIsDirectory", workdir)]
+    hosts = ("127.0.0.1", "[::1]") if ipv6 else ("127.0.0.1",)
+    return _sections(agent, {"Unit": unit, "Socket": [("ListenStream", f"{host}:{agent.port}") for host in hosts]})
+
+
+def _sections(agent: Agent, sections: Mapping[str, Iterable[tuple[str, str]]]) -> str:
+    parts = [f"# made by mcpd-agents from {agent.source}; see mcpd-agents(5)\n"]
+    for name, settings in sections.items():
+        parts.append(f"\n[{name}]\n")
+        parts += [f"{key}={value}\n" for key, value in settings]
+    return "".join(parts)
+
+
+def write(found: files.Agents, directory: Path, *, ipv6: bool) -> None:
+    """Write what *found* asks for below *directory*."""
+    agents = found.agents.values()
+    for name, text in drop_ins(agents, ipv6=ipv6).items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    for name, target in wants(agents).items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(target)
+
+
+def main() -> None:
+    """Generate into the directory that systemd names first; say what is wrong with the files, and succeed."""
+    directory = Path(sys.argv[1] if len(sys.argv) > 1 else "/run/systemd/generator")
+    found = files.load(machine=Machine.here(has_mounts=False))
+    for fault in found.faults:
+        _log(f"agent left out: {fault}")
+    write(found, directory, ipv6=_IPV6.exists())
+
+
+def _log(message: str) -> None:
+    """Put *message* into the journal: by its socket, by the kernel's buffer before journald runs, else to stderr."""
+    line = f"{_WARNING}mcpd-agents[{os.getpid()}]: {message}".encode(errors="replace")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
+            log.sendto(line, _LOG_SOCKET)
+    except OSError:
+        try:
+            _KMSG.write_bytes(line)
+        except OSError:
+            sys.stderr.write(f"{message}\n")
