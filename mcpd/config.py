@@ -100,6 +100,19 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True)
+class Terminals:
+    start_timeout_s: Seconds = _key(15.0, "Time for an agent and its ttyd to start before the browser is told why not.")
+    hold_s: Seconds = _key(60.0, "Time that an open page waits for an agent that was stopped to be there again.")
+    idle_stop_s: Seconds = _key(300.0, "Time that a ttyd nobody looks at goes on running.")
+    sample_interval_s: Seconds = _key(5.0, "How often an agent's processor time, memory and tasks are read.")
+    stalled_after_s: Seconds = _key(
+        600.0, "How long an agent that works may show nothing new until it counts as stalled."
+    )
+    recording_max_bytes: Bytes = _key(104857600, "Size of an agent's recordings together; the oldest go first.")
+    recording_max_age_days: Count = _key(14, "Age in days at which a recording goes.")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings, section by section; what a daemon runs with."""
 
@@ -110,6 +123,7 @@ class Config:
     coordination: Coordination = field(default_factory=Coordination)
     resources: Resources = field(default_factory=Resources)
     tools: Tools = field(default_factory=Tools)
+    terminals: Terminals = field(default_factory=Terminals)
 
 
 @dataclass(frozen=True, slots=True)

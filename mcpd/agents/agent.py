@@ -56,6 +56,11 @@ class Agent:
         return f"mcp-ttyd@{self.name}.service"
 
     @property
+    def watch_unit(self) -> str:
+        """The service by which the manager sees the agent's screen."""
+        return f"mcp-watch@{self.name}.service"
+
+    @property
     def tmux_socket(self) -> Path:
         """Where the tmux server listens."""
         return RUNTIME_DIRECTORY / self.name / "tmux.sock"

@@ -30,6 +30,8 @@ def drop_ins(agents: Iterable[Agent], *, ipv6: bool) -> dict[str, str]:
     found = {}
     for agent in agents:
         found[f"{agent.unit}.d/{DROP_IN}"] = _service(agent)
+        for unit in (agent.ttyd_unit, agent.watch_unit):
+            found[f"{unit}.d/{DROP_IN}"] = _sections(agent, {"Service": [("User", agent.user)]})
         found[f"{agent.terminal_unit}.d/{DROP_IN}"] = _socket(agent, ipv6=ipv6)
     return found
 

@@ -1,4 +1,4 @@
-"""A real mcpd-rpc as a child: sockets passed as systemd passes them, readiness by its own READY=1, no sleeps."""
+"""A real daemon as a child: sockets passed as systemd passes them, readiness by its own READY=1, no sleeps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Daemon:
     directory: Path
     settings: str = ""
     environment: dict[str, str] = field(default_factory=dict)
-    stored: list[int] = field(default_factory=list)  # what a service manager's file-descriptor store would hold
+    # What a service manager's file-descriptor store would hold, by name.
+    stored: list[tuple[str, int]] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     stderr: Path = field(init=False)
 
@@ -59,19 +60,27 @@ class Daemon:
 
     def start(self) -> None:
         """Start the daemon and wait for READY=1."""
-        names = ["mcpd-rpc", "mcpd-rpc", *("connection" for _ in self.stored)]
-        passed = dict(enumerate([self._tcp.fileno(), self._unix.fileno(), *self.stored], start=3))
+        found = [*self.listening(), *self.stored]
+        passed = {number: fd for number, (_, fd) in enumerate(found, start=3)}
         environment = self._environment() | {
             "LISTEN_FDS": str(len(passed)),
-            "LISTEN_FDNAMES": ":".join(names),
+            "LISTEN_FDNAMES": ":".join(name for name, _ in found),
             "NOTIFY_SOCKET": f"{self._runtime.name}/notify",
         }
-        command = [*_EXEC, sys.executable, "-m", "mcpd.daemons.rpc", "--config", str(self.config)]
+        command = [*_EXEC, sys.executable, "-m", *self.program(), "--config", str(self.config)]
         with self.stderr.open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=environment, stderr=log, close_fds=False, preexec_fn=lambda: _place(passed)
             )
         self.wait_for("READY=1")
+
+    def program(self) -> list[str]:
+        """The module to run, and its options."""
+        return ["mcpd.daemons.rpc"]
+
+    def listening(self) -> list[tuple[str, int]]:
+        """The listening sockets to pass, each with its name."""
+        return [("mcpd-rpc", self._tcp.fileno()), ("mcpd-rpc", self._unix.fileno())]
 
     def wait_for(self, state: str, timeout_s: float = TIMEOUT_S) -> None:
         """Wait until the daemon has notified *state*."""
@@ -91,14 +100,16 @@ class Daemon:
             return False
         message = data.decode()
         self.notifications.append(message)
-        self.stored.extend(descriptors)
+        name = next((line[7:] for line in message.splitlines() if line.startswith("FDNAME=")), "")
+        self.stored.extend((name, descriptor) for descriptor in descriptors)
         if "FDSTOREREMOVE=1" in message:
-            self._forget()
+            self._forget(name)
         return True
 
-    def _forget(self) -> None:
-        while self.stored:
-            os.close(self.stored.pop())
+    def _forget(self, name: str | None = None) -> None:
+        for stored in [stored for stored in self.stored if name in (None, stored[0])]:
+            self.stored.remove(stored)
+            os.close(stored[1])
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """End the daemon by signal *number*; return its exit status."""

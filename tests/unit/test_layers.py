@@ -22,15 +22,18 @@ BELOW = {
     "resources": BASE | {"protocol", "store", "tools"},
     "prompts": BASE | {"protocol", "store", "tools"},
     "plugins": BASE | {"protocol", "store", "tools", "resources", "prompts"},
-    "server": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins"},
-    "daemons": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"},
+    "server": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "agents", "terminals"},
+    "daemons": BASE
+    | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"}
+    | {"agents", "terminals"},
     "legacy": BASE | {"store"},
     "backup": BASE | {"store"},
     "agents": BASE,
-    "terminals": BASE | {"agents"},
+    "terminals": BASE | {"protocol", "store", "access", "agents"},
     "ctl": BASE | {"protocol", "store", "access", "tools", "agents", "terminals", "legacy", "backup"},
     "bridge": BASE | {"protocol"},
 }
+SHARED = {"runtime", "http", "journal", "relay", "ledger", "observer", "recorder", "terminal", "__init__"}
 IMPURE = {"socket", "asyncio", "os", "time", "random", "apsw", "threading", "subprocess", "uvloop", "systemd"}
 
 
@@ -78,7 +81,7 @@ def test_sql_is_written_in_the_store_only(module: Path) -> None:
 
 
 def test_no_daemon_imports_another() -> None:
-    daemons = {path.stem for path in (ROOT / "daemons").glob("*.py")} - {"runtime", "http", "journal", "__init__"}
+    daemons = {path.stem for path in (ROOT / "daemons").glob("*.py")} - SHARED
     for name in daemons:
         others = {f"mcpd.daemons.{other}" for other in daemons - {name}}
         assert not others & set(imports(Path("daemons") / f"{name}.py"))

@@ -23,7 +23,7 @@ from mcpd.agents.agent import Agent
 from mcpd.config import Config
 from mcpd.ctl import main as mcpctl
 from mcpd.ctl.client import Refused
-from mcpd.daemons import migrate, rpc, stdio
+from mcpd.daemons import migrate, rpc, stdio, ttyd_manager
 from mcpd.protocol import revisions
 from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server.core import Core
@@ -32,7 +32,7 @@ from mcpd.store.database import Database
 ROOT = Path(__file__).parents[2]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "man").iterdir())}
 PROGRAMS = {"mcpd-stdio.1": stdio.parser}
-DAEMONS = {"mcpd-rpc.8": rpc.parser, "mcpd-migrate.8": migrate.parser}
+DAEMONS = {"mcpd-rpc.8": rpc.parser, "mcpd-migrate.8": migrate.parser, "mcpd-ttyd-manager.8": ttyd_manager.parser}
 
 
 def section(page: str, title: str) -> str:
@@ -115,6 +115,7 @@ def test_the_exit_statuses_of_mcpctl_are_those_of_its_errors() -> None:
 def test_the_exit_statuses_of_a_daemon_are_on_its_page(page: str) -> None:
     documented = {int(status) for status in items(section(page, "EXIT STATUS"), "Li")}
     fatal = {errors.ConfigError.exit_status, errors.StoreUnavailable.exit_status}
+    fatal |= {errors.Unreachable.exit_status} if page == "mcpd-ttyd-manager.8" else set()  # the system bus
     assert documented == fatal | {0, errors.EX_USAGE}
 
 
@@ -211,7 +212,8 @@ def test_every_endpoint_is_in_the_overview(db: Database) -> None:
 
 def test_every_journal_field_is_in_the_overview() -> None:
     documented = [name for name in items(section("mcpd.7", "DESCRIPTION"), "Li") if name.startswith("MCPD_")]
-    written = re.findall(r'"(MCPD_\w+)":', (ROOT / "mcpd" / "daemons" / "journal.py").read_text())
+    daemons = (path.read_text() for path in (ROOT / "mcpd" / "daemons").glob("*.py"))
+    written = [name for text in daemons for name in re.findall(r'"(MCPD_\w+)"[:\]]', text)]
     assert set(documented) == set(written)
 
 

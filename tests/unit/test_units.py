@@ -108,7 +108,7 @@ def test_a_daemon_s_unit_starts_the_program_of_its_name_as_the_user_of_daemons(s
 def test_an_agent_s_unit_has_a_name_that_the_sandbox_does_not_apply_to(service: Path) -> None:
     """People's shells run there: limits, no sandbox."""
     assert re.fullmatch(r"mcp-\w+@\.service", service.name)
-    assert values(service, "Slice") == ["mcp-agents.slice"]
+    assert values(service, "Slice") == (["mcp-agents.slice"] if service.stem == "mcp-agent@" else [])
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,12 @@ def test_a_unit_stops_with_the_target(unit: Path) -> None:
 
 
 def test_the_target_starts_every_socket_and_a_failed_start_closes_every_socket() -> None:
+    """But the terminals' failure is not the server's: systemd closes the sockets of a service that starts too often."""
     sockets = {unit.name for unit in UNITS if unit.suffix == ".socket" and "@" not in unit.name}
     assert sockets <= set(values(ROOT / "units" / "mcp.target", "Wants"))
-    assert sockets == set(values(ROOT / "units" / "mcpd-refuse.target", "Conflicts"))
-    for service in DAEMONS:
+    manager = "mcpd-ttyd-manager"
+    assert sockets - {f"{manager}.socket"} == set(values(ROOT / "units" / "mcpd-refuse.target", "Conflicts"))
+    for service in (service for service in DAEMONS if service.stem != manager):
         assert values(service, "OnFailure") == ["mcpd-refuse.target"]
 
 

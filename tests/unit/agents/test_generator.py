@@ -90,7 +90,7 @@ def test_the_target_wants_the_sockets_and_no_agent(tmp_path: Path) -> None:
     links = list((tmp_path / "mcp.target.wants").iterdir())
     assert {link.name for link in links} == {f"mcp-terminal@{name}.socket" for name in found.agents}
     assert {str(link.readlink()) for link in links} == {"/usr/lib/systemd/system/mcp-terminal@.socket"}
-    assert len(list(tmp_path.iterdir())) == 1 + 2 * len(found.agents)
+    assert len(list(tmp_path.iterdir())) == 1 + 4 * len(found.agents)
 
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(keys.KEYS["role"].fits)
