@@ -28,7 +28,10 @@ from mcpd.ctl import (
     prompt,
     send,
     status,
+    terminals,
+    top,
     version,
+    waiting,
 )
 from mcpd.ctl.command import Command, Parser, add_common
 from mcpd.errors import Error, UsageError
@@ -47,6 +50,9 @@ COMMANDS: dict[str, Command] = {
     "capture": capture,
     "send": send,
     "keys": keys,
+    "terminals": terminals,
+    "waiting": waiting,
+    "top": top,
     "backup": backup,
     "migrate": migrate,
     "logs": logs,

@@ -41,6 +41,7 @@ from mcpd.server.sessions import Sessions
 from mcpd.server.site import Limits, Site
 from mcpd.server.sse_endpoint import MESSAGES, SseEndpoint
 from mcpd.server.tasks import Tasks
+from mcpd.server.terminals_endpoint import Terminals
 from mcpd.server.tool_list import ToolList
 from mcpd.server.work import Work
 from mcpd.store import events, lists
@@ -137,6 +138,7 @@ class Core:
         mcp = McpEndpoint(sessions, streams, methods, self.calls, conversation)
         sse = SseEndpoint(self._hub, self._db, conversation, self.calls)
         dialect = DialectEndpoint(sessions, self._site, methods, self.calls)
+        agents = Terminals()
         status = rest.Status(int(config.coordination.active_window_s * 1e6))
         return {
             "/mcp": Route({"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse),
@@ -149,6 +151,8 @@ class Core:
             "/api/mcp/resources": Route({"GET": rest.resources}, rest.refuse),
             "/api/mcp/plugins": Route({"GET": rest.plugins}, rest.refuse),
             "/api/mcp/prompts": Route({"GET": rest.prompts}, rest.refuse),
+            "/api/mcp/agent-states": Route({"GET": agents.states}, rest.refuse),
+            "/api/mcp/terminals": Route({"GET": agents.terminals}, rest.refuse),
             "/api/mcp/prompts/{name}": Route(
                 {"GET": prompts_endpoint.get, "PUT": prompts_endpoint.put, "DELETE": prompts_endpoint.delete},
                 rest.refuse,

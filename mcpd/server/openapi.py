@@ -11,6 +11,7 @@ import msgspec
 from mcpd import __version__
 from mcpd.plugins.base import Loaded
 from mcpd.prompts.base import Prompt
+from mcpd.terminals.states import State
 
 Schema = dict[str, Any]
 
@@ -71,7 +72,26 @@ _STATUS = _object(
 _, _PROMPT_SCHEMAS = msgspec.json.schema_components((Prompt,), ref_template="#/components/schemas/{name}")
 _, _PLUGIN_SCHEMAS = msgspec.json.schema_components((Loaded,), ref_template="#/components/schemas/{name}")
 _BODY: Schema = {**_PROMPT_SCHEMAS["Prompt"], "title": "PromptBody", "required": ["description", "template"]}
+_OPTIONAL_COUNT: Schema = {"type": ["integer", "null"]}
+_OPTIONAL_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
+_AGENT_STATE = _object(
+    status={"enum": [state.value for state in State]},
+    port=_COUNT,
+    connected={"type": "boolean"},
+    lastActivity=_OPTIONAL_TIME,
+    since=_OPTIONAL_TIME,
+    title=_TEXT,
+    last_line=_OPTIONAL_TEXT,
+    **dict.fromkeys(
+        ("pid", "exit_status", "cpu_us", "memory_bytes", "tasks", "io_read_bytes", "io_write_bytes"), _OPTIONAL_COUNT
+    ),
+)
+_TERMINAL = _object(
+    port=_COUNT, url=_TEXT, running={"type": "boolean"}, viewers=_list(_object(caller=_TEXT, since=_TIME))
+)
 _SCHEMAS: dict[str, Schema] = {
+    "AgentState": _AGENT_STATE,
+    "Terminal": _TERMINAL,
     "Agent": _AGENT,
     "Activity": _ACTIVITY,
     "Capabilities": _CAPABILITIES,
@@ -143,6 +163,16 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /api/mcp/capabilities": Operation(
         "What the server can do, in the older dialect's terms", {200: ("It.", _ref("Capabilities"))}
+    ),
+    "GET /api/mcp/agent-states": Operation(
+        "What each agent does, by name",
+        {200: ("They.", {"type": "object", "additionalProperties": _ref("AgentState")})},
+        refusals=_STORE,
+    ),
+    "GET /api/mcp/terminals": Operation(
+        "Each agent's terminal and who has it open, by name",
+        {200: ("They.", {"type": "object", "additionalProperties": _ref("Terminal")})},
+        refusals=_STORE,
     ),
     "GET /api/mcp/resources": Operation(
         "The resources", {200: ("They.", _object(resources=_list(_RESOURCE)))}, refusals=_STORE

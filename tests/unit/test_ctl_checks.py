@@ -25,6 +25,8 @@ GOOD = {
         Unit("mcpd-rpc.socket", active="active", sub="listening", ports=(8099,)),
         Unit("mcpd-rpc6.socket", active="active", sub="listening", ports=(8099,)),
         Unit("mcpd-rpc.service"),
+        Unit("mcpd-ttyd-manager.socket", active="active", sub="listening"),
+        Unit("mcpd-ttyd-manager.service"),
         Unit("mcpd-migrate.service", active="active", sub="exited"),
     )
 }

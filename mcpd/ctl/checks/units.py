@@ -14,8 +14,8 @@ from mcpd.errors import Unreachable
 
 TARGET = "mcp.target"
 MIGRATION = "mcpd-migrate.service"
-SOCKETS = ("mcpd-rpc.socket", "mcpd-rpc6.socket")
-SERVICES = {"mcpd-rpc.service": "mcpd-rpc.socket"}
+SOCKETS = ("mcpd-rpc.socket", "mcpd-rpc6.socket", "mcpd-ttyd-manager.socket")
+SERVICES = {"mcpd-rpc.service": "mcpd-rpc.socket", "mcpd-ttyd-manager.service": "mcpd-ttyd-manager.socket"}
 """A service that its socket starts → that socket."""
 TERMINALS = "mcp-terminal@*.socket"
 
