@@ -145,7 +145,13 @@ def test_without_roots_there_are_no_files(shared_rpc: Daemon) -> None:
 def test_the_templates(served: Daemon) -> None:
     result = modern(served, "resources/templates/list").json["result"]
     found = [item["uriTemplate"] for item in result["resourceTemplates"]]
-    assert found == ["agent://{name}", "component://{name}", "config://agents/{name}", "file://{+path}", "export://{name}"]
+    assert found == [
+        "agent://{name}",
+        "component://{name}",
+        "config://agents/{name}",
+        "file://{+path}",
+        "export://{name}",
+    ]
     assert {"ttlMs", "cacheScope"} <= result.keys()
 
 
