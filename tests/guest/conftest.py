@@ -6,6 +6,7 @@ its machine's journal is part of the report.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Generator, Iterator
 from functools import cached_property
@@ -49,7 +50,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Guest]:
     """A fresh machine without mcpd."""
-    guest = Guest("pytest")
+    guest = Guest(os.environ.get("MCPD_GUEST", "pytest"))
     assert script("up", guest.name) == "running\n"
     yield guest
     script("clean", guest.name)
