@@ -7,6 +7,9 @@ on the wire between them and the daemon. What each tool does, ``test_clients`` a
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 
 from tests.conformance import suite
 from tests.functional.conftest import MakeDaemon
-from tests.functional.foreign import MODERN, PROGRAMS, Client, Piped, Program, at
+from tests.functional.foreign import ANSWER_S, HANDSHAKE, MODERN, PROGRAMS, Client, Piped, Program, at
 from tests.functional.schemas import violations
 from tests.functional.test_clients import TOOLS, rows
 from tests.functional.wire import Tap
@@ -99,3 +102,36 @@ def test_a_question_to_the_user(program: Program, transport: str, make_daemon: M
             answer = client.ask("tools/call", name="test_elicitation", arguments={"message": "Who are you?"})
             assert "yes" in answer["content"][0]["text"]
         assert list(violations(tap.exchanges())) == []
+
+
+# In the handshake era the client must know how to take a stream up again, which came with the priming event.
+LASTING = [
+    pytest.param(program, transport, id=f"{program}-{transport}")
+    for program in PROGRAMS
+    if program.elicits and program.revision in (HANDSHAKE, MODERN)
+    for transport in program.transports
+]
+
+
+@pytest.mark.parametrize(("program", "transport"), LASTING)
+def test_a_question_outlives_a_restart(
+    program: Program, transport: str, make_daemon: MakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rpc = make_daemon("[server]\ndrain_timeout_s = 0.1\n" + suite.settings(tmp_path))
+    user = tmp_path / "user"
+    monkeypatch.setenv("MCPD_TEST_USER", str(user))
+    server = at(rpc.url, rpc.socket_path)[transport]
+    with program.start(server, elicit=True) as client, ThreadPoolExecutor(1) as executor:
+        question = {"name": "test_elicitation", "arguments": {"message": "Who are you?"}}
+        called = executor.submit(client.ask, "tools/call", **question)
+        eventually(user.with_suffix(".asked").exists)
+        rpc.restart()
+        user.touch()
+        assert "yes" in called.result(ANSWER_S)["content"][0]["text"]
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + ANSWER_S
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)

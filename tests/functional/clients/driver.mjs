@@ -1,4 +1,5 @@
 // What the scripts that drive a TypeScript client share; the counterpart of driver.py.
+import { existsSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
@@ -44,8 +45,13 @@ export async function serve(client, ProtocolError) {
 const simple = { boolean: true, integer: 1, number: 1.5 };
 const answer = (field) => field.enum?.[0] ?? simple[field.type] ?? "yes";
 
-// Fill in the form that an elicitation asks for, as an agreeable user would.
-export function accept({ params }) {
+// Fill in the form that an elicitation asks for, as an agreeable user would; see driver.py for one who takes his time.
+export async function accept({ params }) {
+  const place = process.env.MCPD_TEST_USER;
+  if (place) {
+    writeFileSync(`${place}.asked`, "");
+    while (!existsSync(place)) await new Promise((done) => setTimeout(done, 20));
+  }
   const fields = Object.entries(params.requestedSchema.properties);
   return { action: "accept", content: Object.fromEntries(fields.map(([name, field]) => [name, answer(field)])) };
 }

@@ -27,7 +27,7 @@ async def main(wanted: driver.Wanted) -> None:
 
 
 async def answer(_message: str, _type: object, params: Any, _context: object) -> Any:
-    return driver.form(params.requested_schema)
+    return await driver.form(params.requested_schema)
 
 
 if __name__ == "__main__":

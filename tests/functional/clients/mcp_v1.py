@@ -45,7 +45,7 @@ def transport(wanted: driver.Wanted) -> Any:
 async def answer(_context: object, params: Any) -> Any:
     from mcp.types import ElicitResult  # type: ignore[import-not-found, unused-ignore] # from 1.10 on
 
-    return ElicitResult(action="accept", content=driver.form(params.requestedSchema))
+    return ElicitResult(action="accept", content=await driver.form(params.requestedSchema))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ async def main(wanted: driver.Wanted) -> None:
 
 
 async def answer(_context: object, params: Any) -> Any:
-    return ElicitResult(action="accept", content=driver.form(params.requested_schema))
+    return ElicitResult(action="accept", content=await driver.form(params.requested_schema))
 
 
 if __name__ == "__main__":
