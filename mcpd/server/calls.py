@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -13,12 +10,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from mcpd.errors import Error, InvalidRequest
-from mcpd.protocol.http import HttpStream
 from mcpd.protocol.jsonrpc import Response
-from mcpd.protocol.revisions import REVISIONS
 from mcpd.protocol.states import StateSigner
 from mcpd.server import replies, task_rows
-from mcpd.server.channel import Channel, HttpChannel
+from mcpd.server.channel import Channel
+from mcpd.server.channels import Channels
 from mcpd.server.jobs import Jobs
 from mcpd.server.operations import Operations
 from mcpd.server.run import CallRequest, Run
@@ -31,10 +27,7 @@ from mcpd.tools.base import Call
 from mcpd.tools.context import Context
 
 T = TypeVar("T")
-_KEPT_CHANNELS = 1000
 _GRACE_S = 1.0
-RETRY_MS = 500
-_EVENT_ID = re.compile(r"([0-9a-f]{24})-(\d{1,9})")
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -73,8 +66,7 @@ class Calls:
         self._runs: dict[asyncio.Task[None], Run] = {}
         self._by_message: dict[tuple[str, Any], Run] = {}
         self._by_task: dict[str, Run] = {}
-        self._channels: OrderedDict[str, tuple[str | None, HttpChannel]] = OrderedDict()
-        self._lasting: dict[str, Channel] = {}
+        self.channels = Channels(db)
         self.states = states
         self.closing = False
         self.timeout_s = site.limits.timeout_s
@@ -124,8 +116,7 @@ class Calls:
             run.cancel()
         if self._runs:
             await asyncio.wait(list(self._runs), timeout=_GRACE_S)
-        for _, channel in self._channels.values():
-            channel.pause(RETRY_MS)
+        self.channels.pause()
 
     # What runs need of us
 
@@ -177,11 +168,11 @@ class Calls:
         run = self._by_message.get((nonce, message_id))
         if run is not None:
             run.cancel()
-            self._drop(run.call_id)
+            self.channels.drop(run.call_id)
         for record in calls.of_session(self._db, nonce):
             if record.request["message_id"] == message_id and record.status == "input_required":
                 _remove(work, record.id)
-                self._drop(record.id)
+                self.channels.drop(record.id)
 
     def answered(self, work: Work, response: Response) -> None:
         """Take a client's answer to a question of ours; when all are there, the call goes on.
@@ -198,11 +189,12 @@ class Calls:
         work.stored = True
         work.turn.run(lambda: calls.put(work.db, record))
         if not record.asked:
-            self._go_on(record)
+            self.go_on(record)
 
-    def _go_on(self, record: Record) -> None:
+    def go_on(self, record: Record) -> None:
+        """Run a session's call or a task again from its beginning, with the answers that it has now."""
         request = msgspec.convert(record.request, CallRequest)
-        channel = self._lasting.get(record.session or "") or self._channel(record)
+        channel = None if record.session is None else self.channels.of(record)
         self._start(Run(self, request, channel, call_id=record.id, answers=record.answers, record=record))
 
     def end_session(self, work: Work) -> None:
@@ -213,7 +205,7 @@ class Calls:
 
     def forget_session_later(self, nonce: str) -> None:
         """Stop and forget what the session *nonce*, whose client is gone, has under way."""
-        self._lasting.pop(nonce, None)
+        self.channels.left(nonce)
         self._stop_session(nonce)
         if not self.closing:
             self._later(self.change(lambda db, _now_us: _forget(db, nonce)))
@@ -221,82 +213,14 @@ class Calls:
     def _stop_session(self, nonce: str) -> None:
         for run in [run for (session, _), run in self._by_message.items() if session == nonce]:
             run.cancel()
-            self._drop(run.call_id)
+            self.channels.drop(run.call_id)
 
     def _later(self, change: Awaitable[object]) -> None:
         """Have *change* done in the next turn, for whose outcome nobody waits."""
         done = asyncio.ensure_future(change)
         done.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    # Streams that break and are taken up again
-
-    def channel(self, work: Work, *, takes_stream: bool) -> tuple[str, HttpChannel]:
-        """Return the id of a new call of the session of *work*, and the answer to its POST."""
-        assert work.session_id is not None
-        assert work.revision is not None
-        call_id = secrets.token_hex(12)
-        channel = HttpChannel(call_id=call_id, priming=work.revision.priming, takes_stream=takes_stream)
-        self._know(call_id, work.session_id, channel)
-        return call_id, channel
-
-    def resume(self, work: Work, last_event_id: str | None) -> HttpStream | None:
-        """Return the stream of a call behind *last_event_id*, None if that is an id of another form.
-
-        Raises ``InvalidRequest`` if there is no such call in the session of *work*, or not any more.
-        """
-        found = _EVENT_ID.fullmatch(last_event_id or "")
-        if found is None:
-            return None
-        call_id, after = found[1], int(found[2])
-        nonce, channel = self._channels.get(call_id, (None, None))
-        if channel is None:
-            record = calls.find(self._db, call_id)
-            if record is not None and record.session is not None:
-                nonce, channel = record.session, self._channel(record)
-        if channel is None or nonce != work.session_id:
-            raise InvalidRequest("header Last-Event-ID: the stream it belongs to has ended")
-        return channel.resumed(after)
-
-    def lasts(self, nonce: str, channel: Channel) -> None:
-        """Have every call of the session *nonce* answer by *channel*, which lasts as long as the session."""
-        self._lasting[nonce] = channel
-
-    def _channel(self, record: Record) -> HttpChannel:
-        """Return the channel of a session's call: the one that is there, or one made of what the row holds."""
-        known = self._channels.get(record.id)
-        if known is not None:
-            return known[1]
-        revision = REVISIONS[record.request["version"]]
-        channel = HttpChannel(call_id=record.id, priming=revision.priming, sent=record.sent)
-        channel.keep(replies.questions(revision, record.asked))
-        if record.outcome is not None:
-            channel.keep({record.sent: record.outcome.encode()})
-            channel.ended = True
-        assert record.session is not None
-        self._know(record.id, record.session, channel)
-        return channel
-
-    def _know(self, call_id: str, nonce: str, channel: HttpChannel) -> None:
-        self._channels[call_id] = (nonce, channel)
-        for known in [key for key, (_, other) in self._channels.items() if other.ended and not other.was_opened]:
-            del self._channels[known]
-        if len(self._channels) > _KEPT_CHANNELS:
-            ended = (key for key, (_, other) in self._channels.items() if other.ended)
-            oldest = next(ended, None)
-            if oldest is not None:
-                del self._channels[oldest]
-
-    def _drop(self, call_id: str) -> None:
-        _, channel = self._channels.pop(call_id, ("", None))
-        if channel is not None:
-            channel.break_off()
-
     # Tasks
-
-    def go_on_with_task(self, record: Record) -> None:
-        """Run the task again from its beginning, with the answers that it has now."""
-        request = msgspec.convert(record.request, CallRequest)
-        self._start(Run(self, request, None, call_id=record.id, answers=record.answers, record=record))
 
     def cancel_task(self, task_id: str) -> None:
         """Stop the task's work."""
@@ -318,7 +242,7 @@ class Calls:
             return again
 
         for record in await self.change(take_up):
-            self.go_on_with_task(record)
+            self.go_on(record)
 
 
 def _interrupt(db: Database, record: Record, now_us: int) -> None:

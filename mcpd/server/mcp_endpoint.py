@@ -64,7 +64,7 @@ class McpEndpoint:
             mcp.check_accepts_stream(http)
             self._find_session(http, work)
             last = http.header(headers.LAST_EVENT)
-            return self._calls.resume(work, last) or HttpStream(self._streams.open(work, last))
+            return self._calls.channels.resume(work, last) or HttpStream(self._streams.open(work, last))
         except Error as error:
             return refuse(work, error)
 
@@ -124,7 +124,7 @@ class McpEndpoint:
         later: list[HttpChannel] = []
 
         def open_channel() -> tuple[str, Channel]:
-            call_id, channel = self._calls.channel(work, takes_stream=mcp.takes_stream(http))
+            call_id, channel = self._calls.channels.open(work, takes_stream=mcp.takes_stream(http))
             later.append(channel)
             return call_id, channel
 

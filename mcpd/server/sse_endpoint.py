@@ -110,7 +110,7 @@ class SseEndpoint:
             return refuse(work, error)
         stream = SseStream(self._hub, self, work.caller)
         self._streams[stream.nonce] = stream
-        self._calls.lasts(stream.nonce, SseChannel(stream))
+        self._calls.channels.lasts(stream.nonce, SseChannel(stream))
         return HttpStream(stream)
 
     def post(self, http: HttpRequest, work: Work) -> HttpResponse:

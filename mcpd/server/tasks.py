@@ -41,7 +41,7 @@ class Tasks:
         work.stored = True
         ready = work.turn.run(lambda: task_rows.answer(work.db, record, responses, work.now_us))
         if waited and ready:
-            self._running.go_on_with_task(record)
+            self._running.go_on(record)
         return mcp.complete(revision, {})
 
     def _cancel(self, work: Work, params: dict[str, Any], revision: Revision) -> object:
