@@ -244,12 +244,13 @@ PROGRAMS = [
     Program("mcp-2.3.0", MCP_V2, MODERN, "auto", elicits=True),
     Program("mcp-2.3.0", MCP_V2, HANDSHAKE, "legacy", elicits=True),
     Program("fastmcp-4.1.2", FASTMCP, MODERN, elicits=True),
-    Program("fastmcp-4.1.2", FASTMCP_COMMAND, MODERN, "command"),
+    # A process, or two, for each request: on one transport that is enough.
+    Program("fastmcp-4.1.2", FASTMCP_COMMAND, MODERN, "command", transports=("http",)),
     Program("sdk-1.12.3", SDK_V1, "2025-03-26"),
     Program("sdk-1.32.2", SDK_V1, HANDSHAKE, elicits=True),
     Program("client-2.4.0", CLIENT_V2, HANDSHAKE, elicits=True),
     Program("client-2.4.0", CLIENT_V2, MODERN, "auto", elicits=True),
     Program("inspector-2.12.0", INSPECTOR, HANDSHAKE, "legacy"),
-    Program("inspector-2.12.0", INSPECTOR, MODERN, "auto"),
+    Program("inspector-2.12.0", INSPECTOR, MODERN, "auto", transports=("http",)),
     Program("inspector-2.12.0", INSPECTOR, MODERN, "modern"),
 ]
