@@ -5,22 +5,16 @@ A column of an SQLite file can hold anything; nothing here raises, whatever it i
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import orjson
 
+from mcpd.legacy import names
+
 UNKNOWN = "unknown"
 """Who did it when nobody says; the old system's own word."""
 
-AGENTS = frozenset(
-    (
-        "backend-api", "database", "frontend-ui", "testing", "instagram",
-        "supervisor", "master", "deployment", "queue-manager",
-    )
-)  # fmt: skip
 _MAX_BRACKETS = 500  # SQLite takes JSON to a depth of 1000; what may be deeper stays text
-_WORD_GAPS = re.compile(r"[\s_]+")
 
 
 def text(value: object) -> str | None:
@@ -37,8 +31,7 @@ def agent(value: object) -> str:
     name = (text(value) or "").strip()
     if not name:
         return UNKNOWN
-    slug = _WORD_GAPS.sub("-", name.lower()).removesuffix("-agent")
-    return slug if slug in AGENTS else name
+    return names.agent(name)
 
 
 def parsed(value: object) -> tuple[Any, bool]:

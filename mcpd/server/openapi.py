@@ -48,6 +48,11 @@ _FEATURES = _object(**{key: {"type": "boolean"} for key in ("idempotency", "dry_
 _CAPABILITIES = _object(protocol_version=_TEXT, supports=_list(_TEXT), features=_FEATURES)
 _HEALTHY = _object(status={"const": "healthy"}, version=_TEXT, timestamp=_TIME)
 _UNHEALTHY = _object(status={"const": "unhealthy"}, reason=_TEXT, timestamp=_TIME)
+_HOOK: Schema = {
+    "type": "object",
+    "properties": {"continue": {"const": True}, "systemMessage": _TEXT, "suppressOutput": {"const": False}},
+    "required": ["continue"],
+}
 _MESSAGE = {"type": "object", "properties": {"jsonrpc": {"const": "2.0"}}, "required": ["jsonrpc"]}
 _EVENTS: Schema = {"type": "string"}
 _MESSAGES = {"oneOf": [_MESSAGE, {"type": "array", "items": _MESSAGE}]}
@@ -182,6 +187,12 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "GET /api/mcp/prompts": Operation(
         "The prompts", {200: ("They.", _object(prompts=_list(_PROMPT_ITEM)))}, refusals=_STORE
+    ),
+    "POST /api/mcp/hooks/{name}": Operation(
+        "An event of an agent's hooks, its payload as the agent's client gave it",
+        {200: ("What the hook is to print.", _HOOK)},
+        {"type": "object"},
+        {400: "No such event, or no object."} | _STORE,
     ),
     "GET /api/mcp/prompts/{name}": Operation(
         "One prompt, whole", {200: ("It.", _ref("Prompt"))}, refusals=_MISSING | _STORE

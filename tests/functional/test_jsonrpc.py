@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mcpd.tools.registry import TOOLS
 from tests.functional.daemon import Daemon, Reply
 from tests.functional.mcp import META
 
@@ -17,7 +18,8 @@ def ask(rpc: Daemon, method: str, params: dict[str, Any] | None = None, **messag
 def test_initialize_has_the_old_keys_beside_the_standard_ones(shared_rpc: Daemon) -> None:
     params = {"clientInfo": {"name": "old", "version": "1"}, "capabilities": ["tools"]}
     result = ask(shared_rpc, "initialize", params).json["result"]
-    assert (result["protocol_version"], result["tools_count"]) == ("2025-06-18", 8)
+    tools = ask(shared_rpc, "tools/list").json["result"]
+    assert (result["protocol_version"], result["tools_count"]) == ("2025-06-18", len(tools))
     assert result["session_id"] == result["sessionId"]
     assert result["serverInfo"]["name"] == "mcpd"
     assert result["capabilities"]["features"]["dry_run"] is True
@@ -25,7 +27,8 @@ def test_initialize_has_the_old_keys_beside_the_standard_ones(shared_rpc: Daemon
 
 def test_lists_are_bare_arrays_and_results_are_bare(shared_rpc: Daemon) -> None:
     tools = ask(shared_rpc, "tools/list").json["result"]
-    assert [tool.keys() for tool in tools] == [{"name", "description", "inputSchema"}] * 8
+    assert {frozenset(tool) for tool in tools} == {frozenset({"name", "description", "inputSchema"})}
+    assert [tool["name"] for tool in tools[:8]] == list(TOOLS)
     params = {"name": "log_activity", "arguments": {"agent": "a", "activity": "x", "category": "task"}}
     result = ask(shared_rpc, "tools/call", params).json["result"]
     assert (result["success"], type(result["id"])) == (True, int)

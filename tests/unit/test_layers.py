@@ -22,15 +22,18 @@ BELOW = {
     "resources": BASE | {"protocol", "store", "tools"},
     "prompts": BASE | {"protocol", "store", "tools"},
     "plugins": BASE | {"protocol", "store", "tools", "resources", "prompts"},
-    "server": BASE | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "agents", "terminals"},
+    "hooks": BASE | {"legacy"},
+    "server": BASE
+    | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins"}
+    | {"agents", "terminals", "legacy", "hooks"},
     "daemons": BASE
     | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"}
     | {"agents", "terminals"},
-    "legacy": BASE | {"store"},
+    "legacy": BASE | {"store", "agents"},
     "backup": BASE | {"store"},
     "agents": BASE,
     "terminals": BASE | {"protocol", "store", "access", "agents"},
-    "ctl": BASE | {"protocol", "store", "access", "tools", "agents", "terminals", "legacy", "backup"},
+    "ctl": BASE | {"protocol", "store", "access", "tools", "agents", "terminals", "legacy", "backup", "hooks"},
     "bridge": BASE | {"protocol"},
 }
 SHARED = {"runtime", "http", "journal", "relay", "ledger", "observer", "recorder", "terminal", "__init__"}
@@ -69,8 +72,8 @@ def test_imports_go_down_only(module: Path) -> None:
             assert inside in allowed or is_name, f"{module} may not import {name}"
 
 
-@pytest.mark.parametrize("module", [m for m in modules() if m.parts[0] == "protocol"], ids=str)
-def test_the_protocol_is_pure(module: Path) -> None:
+@pytest.mark.parametrize("module", [m for m in modules() if m.parts[0] in ("protocol", "hooks")], ids=str)
+def test_the_protocol_and_the_hooks_are_pure(module: Path) -> None:
     assert not {name.split(".")[0] for name in imports(module)} & IMPURE
 
 

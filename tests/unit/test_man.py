@@ -23,7 +23,7 @@ from mcpd.agents.agent import Agent
 from mcpd.config import Config
 from mcpd.ctl import main as mcpctl
 from mcpd.ctl.client import Refused
-from mcpd.daemons import migrate, rpc, stdio, ttyd_manager
+from mcpd.daemons import hook, migrate, rpc, stdio, ttyd_manager
 from mcpd.protocol import revisions
 from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server.core import Core
@@ -31,7 +31,7 @@ from mcpd.store.database import Database
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "man").iterdir())}
-PROGRAMS = {"mcpd-stdio.1": stdio.parser}
+PROGRAMS = {"mcpd-stdio.1": stdio.parser, "mcpd-hook.1": hook.parser}
 DAEMONS = {"mcpd-rpc.8": rpc.parser, "mcpd-migrate.8": migrate.parser, "mcpd-ttyd-manager.8": ttyd_manager.parser}
 
 
