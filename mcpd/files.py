@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -67,12 +67,22 @@ def partial(path: Path) -> Path:
 
 def write(path: Path, content: bytes, like: Path) -> None:
     """Write the file *path*, whole or not at all, for the owner of *like*."""
+    _write(path, content, lambda unfinished: own_as(unfinished, like))
+
+
+def rewrite(path: Path, content: bytes, like: Path) -> None:
+    """Write the file *path*, or the one that it links to, whole or not at all, with the mode of *like* if any."""
+    mode = like.stat().st_mode & 0o7777 if like.exists() else None
+    _write(path.resolve(), content, lambda unfinished: None if mode is None else unfinished.chmod(mode))
+
+
+def _write(path: Path, content: bytes, prepare: Callable[[Path], None]) -> None:
     unfinished = partial(path)
     with unfinished.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    own_as(unfinished, like)
+    prepare(unfinished)
     unfinished.replace(path)
     sync(path.parent)
 
