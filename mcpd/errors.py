@@ -76,6 +76,10 @@ class AgentNotFound(InvalidParams):
     """There is no agent of that name."""
 
 
+class IdempotencyConflict(InvalidParams):
+    """The key of this request came with another one before; nothing was done. ``data`` names the key and the other."""
+
+
 class HeaderMismatch(Error):
     """A required MCP header is missing, malformed or says something else than the body (MCP 2026-07-28)."""
 

@@ -84,7 +84,7 @@ _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _CORS = (
     b"Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS\r\n"
     b"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, MCP-Protocol-Version, Mcp-Method, Mcp-Name,"
-    b" Mcp-Session-Id, Last-Event-ID, X-Request-ID\r\n"
+    b" Mcp-Session-Id, Last-Event-ID, X-Request-ID, Idempotency-Key, X-Session-ID, X-User-ID, X-Requested-With\r\n"
     b"Access-Control-Max-Age: 3600\r\n"
 )
 
@@ -262,7 +262,7 @@ class Core:
         origin = http.headers.get(b"origin")
         if origin is not None and self._guard.allows(origin, (http.header(b"host") or "").lower()):
             lines += b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origin
-            lines += b"Access-Control-Expose-Headers: Mcp-Session-Id, X-Request-ID\r\n"
+            lines += b"Access-Control-Expose-Headers: Mcp-Session-Id, X-Request-ID, Idempotent-Replayed\r\n"
         if isinstance(response, HttpStream):
             return HttpStream(response.stream, lines)
         if isinstance(response, HttpLater):

@@ -1,8 +1,9 @@
 """``POST /jsonrpc``: the dialect of the system that mcpd replaces, for the clients it left behind.
 
 List methods answer bare arrays, ``tools/call`` the bare result, ``initialize`` snake_case keys beside the standard
-ones; every JSON-RPC error is HTTP 200 with the request's id. A request that speaks of an MCP version, in ``_meta``, by
-its session or in ``initialize``, gets the standard shapes here too.
+ones; every JSON-RPC error is HTTP 200 with the request's id. Tools take their arguments by the names of every version
+of that system (``legacy.arguments``), and ``Idempotency-Key`` is honoured. A request that speaks of an MCP version, in
+``_meta``, by its session or in ``initialize``, gets the standard shapes here too.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from typing import Any
 
 import orjson
 
-from mcpd.errors import Error, MethodNotFound
+from mcpd.errors import Error, InvalidParams, MethodNotFound, SessionNotFound
+from mcpd.legacy import arguments
 from mcpd.protocol import headers, jsonrpc, mcp, revisions
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse
 from mcpd.protocol.jsonrpc import Request
-from mcpd.server import catalogue
+from mcpd.server import catalogue, idempotency
 from mcpd.server.calls import Calls
 from mcpd.server.channel import HttpChannel
 from mcpd.server.in_session import call_request
@@ -24,14 +26,20 @@ from mcpd.server.methods import Methods
 from mcpd.server.sessions import Sessions
 from mcpd.server.site import Site
 from mcpd.server.work import Work, call_tool, fragment
+from mcpd.store import agents
+from mcpd.store.database import store_errors
 
 DIALECT_VERSION = "2025-06-18"
 """What the old system called its protocol; its clients compare it."""
 
+_STANDARD = revisions.REVISIONS[DIALECT_VERSION]
+_OLD_SESSION = b"x-session-id"
+_MAX_SESSION_CHARS = 128
+
 CAPABILITIES: dict[str, object] = {
     "protocol_version": DIALECT_VERSION,
     "supports": ["tools", "resources", "prompts"],
-    "features": {"idempotency": False, "dry_run": True, "streaming": False, "batch": False},
+    "features": {"idempotency": True, "dry_run": True, "streaming": False, "batch": False},
 }
 
 
@@ -51,12 +59,17 @@ class DialectEndpoint:
         self._methods: dict[str, Callable[[Work, dict[str, Any]], object]] = {
             "initialize": self._initialize,
             "tools/list": lambda _work, _params: tools,
-            "tools/call": lambda work, params: orjson.Fragment(call_tool(work, params)),
+            "tools/call": _call,
             "resources/list": lambda work, _params: catalogue.resources(work),
             "resources/read": catalogue.read_resource,
             "prompts/list": lambda work, _params: catalogue.prompts(work),
+            "resources/templates/list": self._templates,
             "prompts/execute": catalogue.execute_prompt,
+            "prompts/run": catalogue.execute_prompt,
+            "prompts/get": lambda work, params: methods.answer(work, _request("prompts/get", params), _STANDARD),
             "capabilities": lambda _work, _params: CAPABILITIES,
+            "initialized": lambda _work, _params: {},
+            "shutdown": lambda _work, _params: {},
             "ping": lambda _work, _params: {},
         }
 
@@ -70,12 +83,17 @@ class DialectEndpoint:
             if request.method.startswith("notifications/"):
                 return HttpResponse(204)
             self._find_revision(http, request, work)
+            key = idempotency.key_of(http) if request.method == "tools/call" else None
             if self._calls.takes(request.method, request.params):
-                return self._begin(request, work)
-            result = self._answer(request, work)
+                return self._begin(request, work, key)
+            if key is None:
+                result, replayed = self._answer(request, work), False
+            else:
+                result, replayed = idempotency.once(work, key, request, lambda: self._answer(request, work))
             if request.is_notification:
                 return HttpResponse(204)
-            return HttpResponse(200, jsonrpc.encode_result(request.id, result))
+            extra = idempotency.REPLAYED if replayed else b""
+            return HttpResponse(200, jsonrpc.encode_result(request.id, result), extra)
         except Error as error:
             return refuse(work, error)
 
@@ -88,9 +106,23 @@ class DialectEndpoint:
             work.capabilities = meta[revisions.CLIENT_CAPABILITIES]
         elif session_id is not None and request.method != "initialize":
             work.revision = revisions.REVISIONS[self._sessions.find(work, session_id).version]
+        else:
+            self._note_session(http.header(_OLD_SESSION) or request.params.get("session_id"), work)
 
-    def _begin(self, request: Request, work: Work) -> HttpLater:
+    def _note_session(self, named: object, work: Work) -> None:
+        """Note the session for the audit: one of ours, or what the client calls its own."""
+        if not isinstance(named, str) or not named:
+            return
+        try:
+            self._sessions.find(work, named)
+        except SessionNotFound:
+            work.session_id = named[:_MAX_SESSION_CHARS]
+
+    def _begin(self, request: Request, work: Work, key: str | None) -> HttpLater:
         """Run what takes longer; what has to ask its client cannot be done here, where nothing can be asked."""
+        if key is not None:
+            name = request.params.get("name")
+            raise InvalidParams(f"{name} takes its time and keeps no results; call it without Idempotency-Key")
         work.revision = work.revision or revisions.REVISIONS[DIALECT_VERSION]
         work.session_id = None
         channel = HttpChannel(takes_stream=False)
@@ -104,6 +136,12 @@ class DialectEndpoint:
         if method is None:
             raise MethodNotFound(f"method {request.method!r} is not known at /jsonrpc")
         return method(work, request.params)
+
+    def _templates(self, work: Work, params: dict[str, Any]) -> object:
+        """Return the templates, an array as the other lists; there are few, so the first page has them all."""
+        page = self._standard.answer(work, _request("resources/templates/list", params), _STANDARD)
+        assert isinstance(page, dict)
+        return page["resourceTemplates"]
 
     def _initialize(self, work: Work, params: dict[str, Any]) -> object:
         asked = params.get("protocolVersion", revisions.HANDSHAKE.version)
@@ -121,6 +159,33 @@ class DialectEndpoint:
             "session_id": session_id,
             "sessionId": session_id,
         }
+
+
+def _request(method: str, params: dict[str, Any]) -> Request:
+    return Request(method, {name: value for name, value in params.items() if name != "session_id"}, None, False)
+
+
+def _call(work: Work, params: dict[str, Any]) -> object:
+    """Run the tool, its arguments brought up to date; a request for the help of several agents is one for each."""
+    name, given = params.get("name"), params.get("arguments", {})
+    if not isinstance(name, str):
+        return orjson.Fragment(call_tool(work, params))
+    asked = arguments.modern(name, given)
+    wanted = arguments.targets(given) if name == "request_collaboration" else None
+    if wanted is None or not isinstance(asked, dict) or "to_agent" in asked:
+        return orjson.Fragment(call_tool(work, {"name": name, "arguments": asked}))
+    if arguments.EVERYBODY in wanted:
+        with store_errors():
+            wanted = [
+                agent for agent in agents.names(work.db, arguments.MAX_TARGETS) if agent != asked.get("from_agent")
+            ]
+    results = [
+        orjson.loads(call_tool(work, {"name": name, "arguments": {**asked, "to_agent": agent}}))
+        for agent in wanted[: arguments.MAX_TARGETS]
+    ]
+    if not results:
+        raise InvalidParams("argument 'target_agents': no other agent is known; expected the name of one")
+    return results[0] | {"request_ids": [result["request_id"] for result in results if "request_id" in result]}
 
 
 def refuse(work: Work, error: Error) -> HttpResponse:

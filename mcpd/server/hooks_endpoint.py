@@ -79,8 +79,8 @@ def _keep(work: Work, hook: Hook, agent: str, before: HookState | None) -> None:
     if before is not None and before.state == state:
         agents.touch(work.db, agent, work.now_us)
         return
-    data = {"state": state, "previous": None if before is None else before.state, "session": hook.session_id or None}
-    outbox.add(work.db, work.now_us, "agent.state", agent, data)
+    data = {"state": state, "before": None if before is None else before.state, "session": hook.session_id or None}
+    outbox.add(work.db, work.now_us, "agent.hook", agent, data)
 
 
 def _phrase(work: Work, hook: Hook, agent: str) -> str | None:

@@ -62,6 +62,11 @@ def seen_since(db: Database, since_us: int, limit: int) -> list[Row]:
     )
 
 
+def names(db: Database, limit: int) -> list[str]:
+    """Return the names of all agents, those heard of last first."""
+    return [str(row[0]) for row in db.rows("SELECT name FROM agents ORDER BY last_seen_us DESC LIMIT ?", (limit,))]
+
+
 def count_seen_since(db: Database, since_us: int) -> int:
     """Return how many agents were heard of since *since_us*."""
     return int(db.value("SELECT count(*) FROM agents WHERE last_seen_us >= ?", (since_us,)))

@@ -91,7 +91,7 @@ def test_a_session_from_its_beginning_to_its_end(rpc: Daemon) -> None:
         assert rows(rpc, "SELECT status FROM agents") == [(status,)], event
         if state == "working":
             assert rows(rpc, "SELECT current_task FROM agents") == [("Fix the login",)], event
-    told = [json.loads(data)["state"] for (data,) in rows(rpc, "SELECT data FROM events WHERE topic = 'agent.state'")]
+    told = [json.loads(data)["state"] for (data,) in rows(rpc, "SELECT data FROM events WHERE topic = 'agent.hook'")]
     assert told == [
         "idle", "working", "waiting_for_permission", "working", "idle", "waiting_for_input", "idle", "ended",
     ]  # fmt: skip
