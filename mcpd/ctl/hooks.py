@@ -20,6 +20,7 @@ from mcpd.ctl import output
 from mcpd.ctl.client import Refused
 from mcpd.errors import AccessDenied, ConfigError, UsageError
 from mcpd.hooks import settings
+from mcpd.hooks.events import EVENTS
 from mcpd.hooks.settings import Document
 
 HELP = "have Claude Code tell mcpd what it does"
@@ -78,7 +79,7 @@ def _hooks_state(document: Document) -> str:
     found = settings.installed_events(document)
     if not found:
         return "not installed"
-    missing = [event for event in settings.EVENTS if event not in found]
+    missing = [event for event in EVENTS if event not in found]
     return f"incomplete: {', '.join(missing)} missing" if missing else "installed"
 
 

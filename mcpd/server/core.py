@@ -28,7 +28,16 @@ from mcpd.protocol.states import StateSigner
 from mcpd.resources import exports as exported
 from mcpd.resources.files import Files
 from mcpd.resources.registry import Resources
-from mcpd.server import dialect_endpoint, hooks_endpoint, in_session, mcp_endpoint, openapi, prompts_endpoint, rest
+from mcpd.server import (
+    dialect_endpoint,
+    hooks_endpoint,
+    in_session,
+    mcp_endpoint,
+    openapi,
+    prompts_endpoint,
+    records_endpoint,
+    rest,
+)
 from mcpd.server.calls import Calls
 from mcpd.server.dialect_endpoint import DialectEndpoint
 from mcpd.server.hub import Hub
@@ -153,6 +162,7 @@ class Core:
             "/api/mcp/prompts": Route({"GET": rest.prompts}, rest.refuse),
             "/api/mcp/agent-states": Route({"GET": agents.states}, rest.refuse),
             "/api/mcp/terminals": Route({"GET": agents.terminals}, rest.refuse),
+            **{path: Route({"GET": handler}, rest.refuse) for path, handler in records_endpoint.HANDLERS.items()},
             "/api/mcp/hooks/{name}": Route({"POST": hooks_endpoint.post}, rest.refuse),
             "/api/mcp/prompts/{name}": Route(
                 {"GET": prompts_endpoint.get, "PUT": prompts_endpoint.put, "DELETE": prompts_endpoint.delete},

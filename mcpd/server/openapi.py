@@ -11,6 +11,7 @@ import msgspec
 from mcpd import __version__
 from mcpd.plugins.base import Loaded
 from mcpd.prompts.base import Prompt
+from mcpd.server import records_endpoint
 from mcpd.terminals.states import State
 
 Schema = dict[str, Any]
@@ -48,6 +49,31 @@ _FEATURES = _object(**{key: {"type": "boolean"} for key in ("idempotency", "dry_
 _CAPABILITIES = _object(protocol_version=_TEXT, supports=_list(_TEXT), features=_FEATURES)
 _HEALTHY = _object(status={"const": "healthy"}, version=_TEXT, timestamp=_TIME)
 _UNHEALTHY = _object(status={"const": "unhealthy"}, reason=_TEXT, timestamp=_TIME)
+_RECORDED_ACTIVITY = _object(
+    id=_COUNT,
+    timestamp=_TIME,
+    agent=_TEXT,
+    activity=_TEXT,
+    action=_TEXT,
+    category=_TEXT,
+    type=_TEXT,
+    status=_TEXT,
+    details={},
+)
+_COMPONENT = _object(
+    id=_TEXT, name=_TEXT, owner=_TEXT, status=_TEXT, version=_COUNT, type={}, description={}, dependencies={},
+    interfaces={}, metadata={}, created_at=_TIME, updated_at=_TIME, last_updated=_TIME,
+)  # fmt: skip
+_CONFLICT = _object(
+    id={"type": ["integer", "null"]}, agents=_list({}), agent1={}, agent2={}, component=_OPTIONAL_TEXT,
+    conflict_type=_TEXT, severity=_TEXT, issue=_TEXT, resolved={"const": False}, resolved_at={"type": "null"},
+    created_at=_TIME, resolution=_OPTIONAL_TEXT,
+)  # fmt: skip
+_AUDITED = _object(
+    id=_COUNT, timestamp=_TIME, session_id=_OPTIONAL_TEXT, user_id=_TEXT, operation=_TEXT, resource=_OPTIONAL_TEXT,
+    result=_TEXT, ip_address={"type": "null"}, request_id=_TEXT, details={},
+)  # fmt: skip
+_ANY_OBJECT: Schema = {"type": "object"}
 _HOOK: Schema = {
     "type": "object",
     "properties": {"continue": {"const": True}, "systemMessage": _TEXT, "suppressOutput": {"const": False}},
@@ -65,7 +91,11 @@ _STATUS = _object(
     server_version=_TEXT,
     server_running={"type": "boolean"},
     transports=_list(_TEXT),
+    websocket_clients={"type": ["integer", "null"]},
+    tmux_sessions=_list(_TEXT),
     capabilities=_ref("Capabilities"),
+    compliance=_ANY_OBJECT,
+    components=_list(_COMPONENT),
     agents=_list(_ref("Agent")),
     agent_states=_list(_ref("Agent")),
     activities=_list(_ref("Activity")),
@@ -120,6 +150,7 @@ class Operation:
 
 _FORBIDDEN = {403: "The caller, the Host or the Origin is not admitted."}
 _STORE = {503: "The database cannot be used for now."}
+_QUERY = {400: "A parameter is malformed."}
 _MISSING = {404: "There is no such prompt."}
 _WRONG = {400: "The body is no prompt; the message says why."}
 
@@ -188,6 +219,52 @@ OPERATIONS: dict[str, Operation] = {
     "GET /api/mcp/prompts": Operation(
         "The prompts", {200: ("They.", _object(prompts=_list(_PROMPT_ITEM)))}, refusals=_STORE
     ),
+    "GET /api/mcp/activities": Operation(
+        "Activities, newest first",
+        {
+            200: (
+                "A part of them.",
+                _object(
+                    activities=_list(_RECORDED_ACTIVITY),
+                    total=_COUNT,
+                    limit=_COUNT,
+                    offset=_COUNT,
+                    has_more={"type": "boolean"},
+                ),
+            )
+        },
+        refusals=_QUERY | _STORE,
+    ),
+    "GET /api/mcp/components": Operation(
+        "The register of components", {200: ("They, by name.", _list(_COMPONENT))}, refusals=_QUERY | _STORE
+    ),
+    "GET /api/mcp/conflicts": Operation(
+        "Who holds what somebody else holds too", {200: ("Those.", _list(_CONFLICT))}, refusals=_QUERY | _STORE
+    ),
+    "GET /api/mcp/audit": Operation(
+        "Who asked for what, and what came of it, newest first",
+        {200: ("A part of it.", _object(logs=_list(_AUDITED), count=_COUNT, limit=_COUNT, offset=_COUNT))},
+        refusals=_QUERY | _STORE,
+    ),
+    "GET /api/mcp/security": Operation(
+        "What is guarded, and how",
+        {200: ("It; null is a limit that there is none of.", _object(security=_ANY_OBJECT, policies=_ANY_OBJECT))},
+    ),
+    "GET /api/mcp/ws-config": Operation(
+        "How a page is to learn of changes; times in milliseconds",
+        {
+            200: (
+                "It.",
+                _object(
+                    ws_enabled={"type": "boolean"},
+                    ws_url=_OPTIONAL_TEXT,
+                    polling_fallback={"type": "boolean"},
+                    polling_interval=_COUNT,
+                    reconnect_interval=_COUNT,
+                ),
+            )
+        },
+    ),
     "POST /api/mcp/hooks/{name}": Operation(
         "An event of an agent's hooks, its payload as the agent's client gave it",
         {200: ("What the hook is to print.", _HOOK)},
@@ -225,9 +302,10 @@ def document(routes: Mapping[str, Iterable[str]]) -> dict[str, Any]:
 
 
 def _parameters(path: str) -> dict[str, Any]:
-    if "{name}" not in path:
-        return {}
-    return {"parameters": [{"name": "name", "in": "path", "required": True, "schema": _TEXT}]}
+    given: list[Schema] = [{"name": name, "in": "query", "schema": _TEXT} for name in records_endpoint.parameters(path)]
+    if "{name}" in path:
+        given.append({"name": "name", "in": "path", "required": True, "schema": _TEXT})
+    return {"parameters": given} if given else {}
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

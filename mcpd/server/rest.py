@@ -10,16 +10,24 @@ from mcpd.errors import Error, PromptNotFound, StoreUnavailable
 from mcpd.plugins.base import State
 from mcpd.protocol import revisions
 from mcpd.protocol.http import HttpRequest, HttpResponse
-from mcpd.server import catalogue
+from mcpd.server import catalogue, records
 from mcpd.server.dialect_endpoint import CAPABILITIES, DIALECT_VERSION
 from mcpd.server.work import Work
-from mcpd.store import activities, agents, components, decisions
+from mcpd.store import activities, agents, components, decisions, terminals
 from mcpd.store.database import store_errors
 from mcpd.times import rfc3339
 
 _HOUR_US = 3_600_000_000
 _MAX_AGENTS = 200
+_MAX_COMPONENTS = 100
 _RECENT = 10
+_COMPLIANCE: dict[str, object] = {
+    "frameworks": [],
+    "encryption": None,
+    "data_retention": None,
+    "audit_logging": "Enabled",
+}
+"""The old server claimed more; here stands what is done."""
 
 
 def health(_http: HttpRequest, work: Work) -> HttpResponse:
@@ -95,6 +103,12 @@ class Status:
             "server_running": True,
             "transports": ["http"],
             "capabilities": CAPABILITIES,
+            "websocket_clients": None,
+            "tmux_sessions": [
+                f"claude-{live.agent}" for live in terminals.states(db) if live.state not in ("absent", "exited")
+            ],
+            "compliance": _COMPLIANCE,
+            "components": records.component_items(db, _MAX_COMPONENTS),
             "agents": states,
             "agent_states": states,
             "activities": recent,
@@ -105,6 +119,7 @@ class Status:
                 "total_components": registered,
                 "active_agents": active,
                 "agents_online": active,
+                "conflicts_detected": records.count_conflicts(db, work.now_us),
                 "tools_available": len(work.site.tools),
                 "resources_available": available["resources_count"],
                 "prompts_available": available["prompts_count"],
@@ -117,6 +132,7 @@ class Status:
                 "registered_components": registered,
                 "pending_decisions": decisions.count_pending(db),
                 "tools_available": len(work.site.tools),
+                **{name.replace("_count", "_available"): number for name, number in available.items()},
             },
             "timestamp": rfc3339(work.now_us),
         }

@@ -24,6 +24,23 @@ def recent(db: Database, limit: int) -> list[Row]:
     )
 
 
+def page(db: Database, agent: str | None, category: str | None, limit: int, offset: int) -> tuple[list[Row], int]:
+    """Return *limit* activities from *offset* on, newest first, and how many there are; of one agent or category.
+
+    Each is (id, agent, at_us, activity, category, status, details as JSON text).
+    """
+    wanted = {"agent": agent, "category": category}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    where = " AND ".join(f"{name} = ?" for name in given)
+    source = f"FROM activities{' WHERE ' if where else ''}{where}"
+    rows = db.rows(
+        f"SELECT id, agent, at_us, activity, category, status, details {source}"
+        " ORDER BY at_us DESC, id DESC LIMIT ? OFFSET ?",
+        (*given.values(), limit, offset),
+    )
+    return rows, int(db.value(f"SELECT count(*) {source}", tuple(given.values())))
+
+
 def count(db: Database) -> int:
     """Return how many activities there are."""
     return int(db.value("SELECT count(*) FROM activities"))

@@ -7,9 +7,10 @@ import hashlib
 import msgspec
 import orjson
 
-from mcpd.store.database import Database
+from mcpd.store.database import Database, Row
 
 _MAX_DETAILS_BYTES = 8192
+_SEARCHED = 100_000
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -45,3 +46,18 @@ def add(db: Database, entry: Entry) -> None:
             entry.trace,
         ),
     )  # fmt: skip
+
+
+def newest(db: Database, session_id: str | None, limit: int, offset: int) -> list[Row]:
+    """Return *limit* records from *offset* on, newest first; those of a session among the last hundred thousand.
+
+    Each is (id, at_us, session_id, caller, operation, resource, outcome, request_id, details as JSON text).
+    """
+    columns = "id, at_us, session_id, caller, operation, resource, outcome, request_id, details"
+    if session_id is None:
+        return db.rows(f"SELECT {columns} FROM audit ORDER BY id DESC LIMIT ? OFFSET ?", (limit, offset))  # noqa: S608
+    return db.rows(
+        f"SELECT {columns} FROM (SELECT * FROM audit ORDER BY id DESC LIMIT ?)"  # noqa: S608 - our own column names
+        " WHERE session_id = ? ORDER BY id DESC LIMIT ? OFFSET ?",
+        (_SEARCHED, session_id, limit, offset),
+    )

@@ -29,6 +29,15 @@ def find(db: Database, name: str) -> Component | None:
     return None if row is None else Component(*row)
 
 
+def listing(db: Database, limit: int) -> list[Component]:
+    """Return *limit* components, by name."""
+    rows = db.rows(
+        "SELECT name, owner, status, version, updated_us, created_us, metadata FROM components ORDER BY name LIMIT ?",
+        (limit,),
+    )
+    return [Component(*row) for row in rows]
+
+
 def register(db: Database, now_us: int, name: str, owner: str, status: str, metadata: str | None) -> None:
     """Register *name*, or hand it to *owner* as its next version; *metadata* (JSON text) stays when None."""
     db.execute(

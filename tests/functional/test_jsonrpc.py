@@ -148,7 +148,7 @@ def test_questions_by_their_old_names(rpc: Daemon) -> None:
 
 
 def test_help_can_be_asked_of_all(rpc: Daemon) -> None:
-    asked = {"requesting_agent": "a", "task": "t"}
+    asked: dict[str, Any] = {"requesting_agent": "a", "task": "t"}
     assert "no other agent is known" in call(rpc, "request_collaboration", asked).json["error"]["message"]
     for agent in ("a", "b", "c"):
         call(rpc, "heartbeat", {"agent": agent})
