@@ -34,6 +34,7 @@ from mcpd.server import (
     in_session,
     mcp_endpoint,
     openapi,
+    performance,
     prompts_endpoint,
     records_endpoint,
     rest,
@@ -163,6 +164,8 @@ class Core:
             "/api/mcp/agent-states": Route({"GET": agents.states}, rest.refuse),
             "/api/mcp/terminals": Route({"GET": agents.terminals}, rest.refuse),
             **{path: Route({"GET": handler}, rest.refuse) for path, handler in records_endpoint.HANDLERS.items()},
+            "/api/mcp/performance/metrics": Route({"GET": performance.metrics}, rest.refuse),
+            "/api/mcp/performance/report": Route({"GET": performance.report}, rest.refuse),
             "/api/mcp/hooks/{name}": Route({"POST": hooks_endpoint.post}, rest.refuse),
             "/api/mcp/prompts/{name}": Route(
                 {"GET": prompts_endpoint.get, "PUT": prompts_endpoint.put, "DELETE": prompts_endpoint.delete},

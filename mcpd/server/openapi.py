@@ -73,6 +73,12 @@ _AUDITED = _object(
     id=_COUNT, timestamp=_TIME, session_id=_OPTIONAL_TEXT, user_id=_TEXT, operation=_TEXT, resource=_OPTIONAL_TEXT,
     result=_TEXT, ip_address={"type": "null"}, request_id=_TEXT, details={},
 )  # fmt: skip
+_FIGURE: Schema = {"type": ["number", "null"]}
+_FIGURES = _object(
+    timestamp=_TIME, request_count=_COUNT, avg_response_time=_FIGURE, p95_response_time=_FIGURE,
+    p99_response_time=_FIGURE, error_rate=_FIGURE, cpu_usage=_FIGURE, memory_usage=_FIGURE, cache_hit_rate=_FIGURE,
+    db_query_time=_FIGURE, concurrent_connections=_FIGURE,
+)  # fmt: skip
 _ANY_OBJECT: Schema = {"type": "object"}
 _HOOK: Schema = {
     "type": "object",
@@ -245,6 +251,28 @@ OPERATIONS: dict[str, Operation] = {
         "Who asked for what, and what came of it, newest first",
         {200: ("A part of it.", _object(logs=_list(_AUDITED), count=_COUNT, limit=_COUNT, offset=_COUNT))},
         refusals=_QUERY | _STORE,
+    ),
+    "GET /api/mcp/performance/metrics": Operation(
+        "How long the audited requests of the last hour took, in seconds; null is not measured",
+        {200: ("The figures.", _FIGURES)},
+        refusals=_STORE,
+    ),
+    "GET /api/mcp/performance/report": Operation(
+        "The response times of the last hour, summed up, in seconds; null is not measured",
+        {
+            200: (
+                "The report.",
+                _object(
+                    report_time=_TIME,
+                    duration_minutes=_COUNT,
+                    metrics=_ANY_OBJECT,
+                    cache_performance={"type": "null"},
+                    slow_queries={"type": "null"},
+                    recommendations=_list(_TEXT),
+                ),
+            )
+        },
+        refusals=_STORE,
     ),
     "GET /api/mcp/security": Operation(
         "What is guarded, and how",

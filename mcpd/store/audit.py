@@ -11,6 +11,7 @@ from mcpd.store.database import Database, Row
 
 _MAX_DETAILS_BYTES = 8192
 _SEARCHED = 100_000
+_MEASURED = 10_000
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -61,3 +62,15 @@ def newest(db: Database, session_id: str | None, limit: int, offset: int) -> lis
         " WHERE session_id = ? ORDER BY id DESC LIMIT ? OFFSET ?",
         (_SEARCHED, session_id, limit, offset),
     )
+
+
+def durations(db: Database, since_us: int) -> list[tuple[int, str]]:
+    """Return (duration in µs, outcome) of the requests since *since_us*, of the last ten thousand."""
+    return [
+        (int(duration_us), str(outcome))
+        for duration_us, outcome in db.rows(
+            "SELECT duration_us, outcome FROM (SELECT at_us, duration_us, outcome FROM audit ORDER BY id DESC LIMIT ?)"
+            " WHERE at_us >= ?",
+            (_MEASURED, since_us),
+        )
+    ]

@@ -1,4 +1,4 @@
-"""The REST endpoints that only read: their keys for the clients of every version, held to their own OpenAPI schemas."""
+"""The REST endpoints that only read: the keys of every version, held to their own OpenAPI schemas."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from mcpd.server import openapi
+from mcpd.server.performance import quantile
 from mcpd.server.records_endpoint import HANDLERS
 from mcpd.store.database import Database
 from tests.functional.daemon import Daemon, Reply
@@ -91,6 +92,23 @@ def test_nothing_is_claimed_that_is_not_done(rpc: Daemon) -> None:
     assert security["policies"]["rate_limit_per_minute"] is None
     assert ".git" in security["policies"]["path_blacklist"]
     assert get(rpc, "/api/mcp/ws-config").json["polling_interval"] == 10000
+
+
+def test_response_times_are_those_of_the_audit(rpc: Daemon) -> None:
+    figures = get(rpc, "/api/mcp/performance/metrics").json
+    assert figures["request_count"] == 27
+    assert 0 < figures["avg_response_time"] <= figures["p99_response_time"] < 1
+    assert (figures["error_rate"], figures["cpu_usage"]) == (0, None)
+    report = get(rpc, "/api/mcp/performance/report").json
+    times = report["metrics"]["response_time"]
+    assert times["minimum"] <= times["average"] <= times["maximum"]
+    assert report["recommendations"] == []
+
+
+def test_quantiles_are_of_the_nearest_rank() -> None:
+    ordered = [float(n) for n in range(1, 101)]
+    assert (quantile(ordered, 0.95), quantile(ordered, 0.99), quantile([3.0], 0.95)) == (95.0, 99.0, 3.0)
+    assert quantile([], 0.5) is None
 
 
 def test_the_status_has_what_clients_of_every_version_read(rpc: Daemon) -> None:

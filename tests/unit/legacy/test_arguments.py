@@ -12,13 +12,11 @@ from hypothesis import strategies as st
 from mcpd.legacy import arguments
 from mcpd.tools.registry import TOOLS
 
-NAMES = sorted(
-    {
-        "agent", "agent_id", "agent_name", "action", "activity", "alternatives", "category", "component",
-        "component_name", "component_type", "current_task", "decision", "dependencies", "details", "metadata", "name", "options", "owner",
-        "planned_action", "priority", "question", "requesting_agent", "status", "target_agents", "task",
-        "to_agent", "type",
-    }
+NAMES = (
+    "agent", "agent_id", "agent_name", "action", "activity", "alternatives", "category", "component",
+    "component_name", "component_type", "current_task", "decision", "dependencies", "details", "metadata", "name",
+    "options", "owner", "planned_action", "priority", "question", "requesting_agent", "status", "target_agents",
+    "task", "to_agent", "type",
 )  # fmt: skip
 LEAF = (
     st.none()
