@@ -145,7 +145,8 @@ def _direct(line: str) -> Phrase | None:
     if found["tool"] is None:
         return _spoken([found["phrase"]])
     words = _clean({"object": found["object"]})
-    return Phrase(found["tool"].lower(), words) if words or found["tool"].lower() == "heartbeat" else None
+    tool = found["tool"].lower()
+    return Phrase(tool, words) if words or tool == "heartbeat" else None
 
 
 def _spoken(lines: list[str]) -> Phrase | None:
@@ -156,7 +157,7 @@ def _spoken(lines: list[str]) -> Phrase | None:
                 found = pattern.match(sentence)
                 if found is not None:
                     words = _clean(found.groupdict())
-                    if words or tool == "heartbeat":
+                    if "object" in words or tool == "heartbeat":
                         return Phrase(tool, words)
     return None
 
