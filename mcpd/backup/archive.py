@@ -182,7 +182,7 @@ def _manifest(path: Path, archive: tarfile.TarFile) -> Manifest:
         content = archive.extractfile(info)
         assert content is not None
         return msgspec.json.decode(content.read(), type=Manifest)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise SourceUnusable(f"{path}: its manifest is not one that this mcpd knows: {exc}") from exc
     except _DAMAGE as exc:
         raise _damaged(path, exc) from exc

@@ -68,7 +68,7 @@ def test_the_handshake_era(rpc: Daemon, version: str) -> None:
     with bridge(rpc) as client:
         assert client.initialize(version)["result"]["protocolVersion"] == version
         assert client.ask("ping", modern=False)["result"] == {}
-        assert len(client.ask("tools/list", modern=False)["result"]["tools"]) == 8
+        assert len(client.ask("tools/list", modern=False)["result"]["tools"]) == len(TOOLS)
         client.ask("tools/call", {"name": "heartbeat", "arguments": {"agent": "a"}}, modern=False)
         assert client.take()["method"] == CHANGED
         assert client.close() == (0, "")
