@@ -14,7 +14,7 @@ import os
 import shlex
 import tomllib
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,6 +31,7 @@ ENVIRONMENT_FILE = Path("/etc/default/mcpd")
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Kept = Annotated[int, Meta(ge=0, le=1000)]
 
 
 def _key(default: Any, doc: str) -> Any:
@@ -113,6 +114,42 @@ class Terminals:
 
 
 @dataclass(frozen=True, slots=True)
+class Backup:
+    directory: str = _key("/var/backups/mcpd", "Where the backups are.")
+    keep_days: Kept = _key(7, "Of how many days the newest backup is kept.")
+    keep_weeks: Kept = _key(4, "Of how many weeks the newest backup is kept.")
+    keep_months: Kept = _key(6, "Of how many months the newest backup is kept.")
+    recordings: bool = _key(False, "Whether recordings of terminals are backed up too.")
+    recipient: str = _key("", "The age recipient that backups are encrypted to; empty for none.")
+
+
+Reaction = Literal["rollback", "alert"]
+Scripts = tuple[Annotated[str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    directory: str = _key("", "The directory of the old system's scripts; empty if there is none to go back to.")
+    scripts: Scripts = _key(["mcp_api_server_optimized.py"], "Those of its scripts that make up the old system.")
+    database: str = _key("/tmp/mcp_state.db", "The old system's database.")  # noqa: S108 - where it always was
+
+
+@dataclass(frozen=True, slots=True)
+class Cutover:
+    watch_s: Seconds = _key(3600.0, "How long a cut-over is watched.")
+    interval_s: Seconds = _key(10.0, "Time between two looks at it.")
+    latency_ratio: Annotated[float, Meta(gt=0, le=1000)] = _key(
+        1.5, "How many times the baseline's p95 an answer may take."
+    )
+    latency: Reaction = _key("rollback", "What follows when answers take longer than that, three looks in a row.")
+    availability: Reaction = _key("rollback", "What follows when mcpd does not answer or one of its units has failed.")
+    terminals: Reaction = _key("rollback", "What follows when a terminal cannot be opened.")
+    corruption: Reaction = _key("rollback", "What follows when the database is damaged.")
+    errors: Reaction = _key("rollback", "What follows when a daemon logs an error.")
+    report: Reaction = _key("rollback", "What follows when a user reports trouble.")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings, section by section; what a daemon runs with."""
 
@@ -124,6 +161,9 @@ class Config:
     resources: Resources = field(default_factory=Resources)
     tools: Tools = field(default_factory=Tools)
     terminals: Terminals = field(default_factory=Terminals)
+    backup: Backup = field(default_factory=Backup)
+    legacy: Legacy = field(default_factory=Legacy)
+    cutover: Cutover = field(default_factory=Cutover)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +253,15 @@ def effective(files: Iterable[Path] | None = None, environment: Mapping[str, str
     )
 
 
+def files_of(settings: Mapping[str, Setting], files: Sequence[Path] | None) -> list[Path]:
+    """Return the files that make up the configuration: *files* if they alone do, else the system's that exist."""
+    if files is not None:
+        return list(files)
+    system = [ADMIN_FILE, *sorted(Path(f"{ADMIN_FILE}.d").glob("*.toml"))]
+    read = {setting.source.partition(":")[0] for setting in settings.values()}
+    return [path for path in system if path.exists() or str(path) in read]
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -254,7 +303,7 @@ def describe(kind: Any) -> str:
         base, meta = typing.get_args(kind)
         low, high = (meta.ge, "from") if meta.ge is not None else (meta.gt, "above")
         return f"{'a whole number' if base is int else 'a number'} {high} {low} to {meta.le}"
-    return "a string"
+    return "true or false" if kind is bool else "a string"
 
 
 def _read_environment(path: Path) -> dict[str, str]:

@@ -75,6 +75,15 @@ class _StderrFormatter(logging.Formatter):
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
+def last_words(message: str) -> None:
+    """Say why the program ends, as an error, on stderr.
+
+    journald knows the unit behind that stream even when the program is gone; of a datagram it finds out too late.
+    """
+    sys.stderr.write(f"<{_PRIORITIES[logging.ERROR]}>{message}\n")
+    sys.stderr.flush()
+
+
 def logger(level: str, arguments: Sequence[str] = sys.argv) -> logging.Logger:
     """Return the daemon's logger: to the journal with fields when stderr is the journal's, else to stderr.
 

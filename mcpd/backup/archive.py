@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from mcpd import __version__, files
+from mcpd.backup import age
 from mcpd.errors import SourceUnusable
 from mcpd.store import schema
 from mcpd.store.foreign import Foreign
@@ -33,7 +34,8 @@ _CHUNK_BYTES = 1 << 20
 _COMPRESSION = 6
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
 
-Name = Annotated[str, Meta(pattern=r"^(mcp\.db|config/[A-Za-z0-9][A-Za-z0-9._-]*)$")]
+FOLDERS = ("config", "agents", "recordings")
+Name = Annotated[str, Meta(pattern=rf"^(mcp\.db|({'|'.join(FOLDERS)})/[A-Za-z0-9][A-Za-z0-9._-]*)$")]
 
 
 class File(msgspec.Struct, frozen=True):
@@ -64,21 +66,25 @@ class Backup:
     manifest: Manifest
 
 
-def file_name(at: datetime) -> str:
+def file_name(at: datetime, *, encrypted: bool = False) -> str:
     """Return the name of the archive made at *at*."""
-    return f"mcp_backup_{at.astimezone(UTC):%Y%m%dT%H%M%SZ}.tar.gz"
+    return f"mcp_backup_{at.astimezone(UTC):%Y%m%dT%H%M%SZ}.tar.gz{age.SUFFIX if encrypted else ''}"
 
 
 def made_at(path: Path) -> datetime | None:
     """Return when the archive *path* was made, by its name; None if that is no archive's."""
     try:
-        return datetime.strptime(path.name, "mcp_backup_%Y%m%dT%H%M%SZ.tar.gz").replace(tzinfo=UTC)
+        return datetime.strptime(path.name.removesuffix(age.SUFFIX), "mcp_backup_%Y%m%dT%H%M%SZ.tar.gz").replace(
+            tzinfo=UTC
+        )
     except ValueError:
         return None
 
 
-def describe(snapshot: Path, configuration: Iterable[Path], at: datetime) -> tuple[Manifest, Mapping[str, Path]]:
-    """Return the manifest of the database *snapshot* and the *configuration*, and the files by their names in it."""
+def describe(
+    snapshot: Path, contents: Mapping[str, Iterable[Path]], at: datetime
+) -> tuple[Manifest, Mapping[str, Path]]:
+    """Return the manifest of the database *snapshot* and of *contents* (files by folder), and all files by name."""
     database = Foreign(snapshot)
     try:
         database.check_integrity()
@@ -86,7 +92,8 @@ def describe(snapshot: Path, configuration: Iterable[Path], at: datetime) -> tup
         version = database.user_version
     finally:
         database.close()
-    paths = {DATABASE: snapshot} | {f"config/{path.name}": path for path in configuration}
+    paths = {DATABASE: snapshot}
+    paths |= {f"{folder}/{path.name}": path for folder, files_of in contents.items() for path in files_of}
     listed = [File(name, path.stat().st_size, files.sha256(path)) for name, path in paths.items()]
     return Manifest(1, at, __version__, version, rows, listed), paths
 
@@ -124,7 +131,8 @@ def unpack(path: Path, into: Path) -> Backup:
     with _opened(path) as archive:
         manifest = _manifest(path, archive)
         wanted = {file.name: file for file in manifest.files}
-        (into / "config").mkdir()
+        for folder in FOLDERS:
+            (into / folder).mkdir()
         try:
             while (info := archive.next()) is not None:
                 file = wanted.pop(info.name, None)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mcpd import files
-from mcpd.backup import archive, retention
+from mcpd.backup import age, archive, retention
 from mcpd.backup.archive import Backup
+from mcpd.backup.retention import Rules
 from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavailable
 from mcpd.store import schema, snapshot
 from mcpd.store.foreign import Foreign
@@ -29,29 +30,36 @@ class Restored:
     replaced: Path | None
 
 
-def make(database: Path, configuration: Sequence[Path], directory: Path) -> Backup:
-    """Back *database* and *configuration* up into *directory*; return the backup, proved.
+def make(database: Path, contents: Mapping[str, Sequence[Path]], directory: Path, *, recipient: str = "") -> Backup:
+    """Back *database* and *contents* (files by folder of the archive) up into *directory*; return the backup, proved.
 
-    Raises ``ConfigError``, ``SourceUnusable`` or ``StoreUnavailable``; then there is no new backup.
+    Once it is proved, it is encrypted to the age *recipient*, if there is one. Raises ``ConfigError``,
+    ``SourceUnusable`` or ``StoreUnavailable``; then there is no new backup.
     """
     if not database.exists():
         raise ConfigError(f"{database}: there is no database to back up")
+    if recipient:
+        age.check(recipient)
     with _files_as_errors():
         files.make_directory(directory, database)
         with files.alone(directory, "backup"), _scratch(directory) as scratch:
             at = datetime.now(UTC).replace(microsecond=0)
-            path = directory / archive.file_name(at)
+            path = directory / archive.file_name(at, encrypted=bool(recipient))
             if path.exists():
                 raise StoreUnavailable(f"{path} was made this second; try again")
             _snapshot(database, scratch / archive.DATABASE)
-            manifest, paths = archive.describe(scratch / archive.DATABASE, configuration, at)
-            unproved = scratch / path.name
-            archive.write(unproved, manifest, paths)
+            manifest, paths = archive.describe(scratch / archive.DATABASE, _settled(contents, scratch), at)
+            made = scratch / archive.file_name(at)
+            archive.write(made, manifest, paths)
             proof = scratch / "proof"
             proof.mkdir()
-            archive.unpack(unproved, proof)
-            files.own_as(unproved, database)
-            unproved.replace(path)
+            archive.unpack(made, proof)
+            if recipient:
+                age.encrypt(made, scratch / path.name, recipient)
+                made = scratch / path.name
+                files.sync(made)
+            files.own_as(made, database)
+            made.replace(path)
             files.sync(directory)
             return Backup(path, path.stat().st_size, manifest)
 
@@ -64,6 +72,23 @@ def _snapshot(database: Path, to: Path) -> None:
         source.close()
 
 
+def _settled(contents: Mapping[str, Sequence[Path]], scratch: Path) -> dict[str, list[Path]]:
+    """Copy *contents* into *scratch*, since recordings grow meanwhile; one that is gone by then is left out."""
+    settled: dict[str, list[Path]] = {}
+    for folder, paths in contents.items():
+        (scratch / folder).mkdir()
+        for path in paths:
+            copy = scratch / folder / path.name
+            try:
+                shutil.copyfile(path, copy)
+            except FileNotFoundError:
+                if folder == "recordings":
+                    continue
+                raise
+            settled.setdefault(folder, []).append(copy)
+    return settled
+
+
 def all_of(directory: Path) -> list[Path]:
     """Return the archives in *directory*, newest first."""
     if not directory.exists():
@@ -72,19 +97,36 @@ def all_of(directory: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.name, reverse=True)
 
 
-def verify(path: Path) -> Backup:
-    """Unpack the archive *path* into a scratch directory and compare everything; raises ``SourceUnusable``."""
+def verify(path: Path, identity: Path | None = None) -> Backup:
+    """Unpack the archive *path* into a scratch directory and compare everything; raises ``SourceUnusable``.
+
+    *identity* is the file with the key of an encrypted one.
+    """
     with _files_as_errors(), tempfile.TemporaryDirectory(prefix=_SCRATCH) as scratch:
-        return archive.unpack(path, Path(scratch))
+        return _unpack(path, Path(scratch), identity)
 
 
-def prune(directory: Path, *, dry_run: bool) -> list[Path]:
+def _unpack(path: Path, into: Path, identity: Path | None) -> Backup:
+    if path.suffix != age.SUFFIX:
+        return archive.unpack(path, into)
+    if not age.is_encrypted(path):
+        raise SourceUnusable(f"{path}: is not a backup: age did not write it")
+    decrypted = into / path.stem
+    age.decrypt(path, decrypted, identity)
+    try:
+        found = archive.unpack(decrypted, into)
+    except SourceUnusable as error:
+        raise SourceUnusable(error.message.replace(str(decrypted), str(path))) from error
+    return Backup(path, path.stat().st_size, found.manifest)
+
+
+def prune(directory: Path, rules: Rules, *, dry_run: bool) -> list[Path]:
     """Remove the archives in *directory* that no rule of retention keeps; return them.
 
     One that cannot be read takes no other's place, and stays for somebody to look at.
     """
     made = {at: path for path in all_of(directory) if (at := archive.made_at(path)) is not None and _is_backup(path)}
-    surplus = [made[at] for at in retention.choose(made).surplus]
+    surplus = [made[at] for at in retention.choose(made, rules).surplus]
     if not dry_run:
         with _files_as_errors():
             for path in surplus:
@@ -93,6 +135,8 @@ def prune(directory: Path, *, dry_run: bool) -> list[Path]:
 
 
 def _is_backup(path: Path) -> bool:
+    if path.suffix == age.SUFFIX:
+        return age.is_encrypted(path)
     try:
         archive.peek(path)
     except SourceUnusable:
@@ -100,7 +144,7 @@ def _is_backup(path: Path) -> bool:
     return True
 
 
-def restore(path: Path, database: Path) -> Restored:
+def restore(path: Path, database: Path, identity: Path | None = None) -> Restored:
     """Put the database of the archive *path* in the place of *database*, which is kept under another name.
 
     Everything that can be wrong is found out before anything is touched. Raises ``SourceUnusable`` for the archive,
@@ -109,7 +153,7 @@ def restore(path: Path, database: Path) -> Restored:
     if not os.access(database.parent, os.W_OK):
         raise AccessDenied(f"you may not write {database.parent}; run as root: sudo mcpctl backup restore …")
     with _files_as_errors(), files.alone(database.parent, "restore"), _scratch(database.parent) as scratch:
-        backup = archive.unpack(path, scratch)
+        backup = _unpack(path, scratch, identity)
         newest = schema.migrations()[-1].version
         if backup.manifest.schema_version > newest:
             raise SourceUnusable(

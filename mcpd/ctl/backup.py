@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 HELP = "make, list, verify, restore or prune backups"
 
-DIRECTORY = Path("/var/backups/mcpd")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``backup`` takes."""
     parser.add_argument("action", choices=_ACTIONS, help="what to do")
     parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="for verify and restore: the backup")
-    parser.add_argument("--directory", metavar="DIRECTORY", type=Path, default=DIRECTORY, help="where the backups are")
+    parser.add_argument("--directory", metavar="DIRECTORY", type=Path, help="where the backups are")
+    parser.add_argument(
+        "--identity", metavar="FILE", type=Path, help="for verify and restore: the key of an encrypted backup"
+    )
     parser.add_argument("--dry-run", action="store_true", help="for prune: say what would be removed")
 
 
@@ -38,52 +39,57 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("which backup? mcpctl backup list shows them; then mcpctl backup restore FILE")
     if arguments.dry_run and action != "prune":
         raise UsageError(f"mcpctl backup {action} takes no --dry-run")
+    if arguments.identity is not None and action not in ("verify", "restore"):
+        raise UsageError(f"mcpctl backup {action} takes no --identity")
     _ACTIONS[action](arguments)
     return 0
 
 
-def configuration(settings: Mapping[str, Setting], files: Sequence[Path] | None) -> list[Path]:
-    """Return the files that make up the configuration: *files* if they alone do, else the system's that exist."""
-    if files is not None:
-        return list(files)
-    system = [config.ADMIN_FILE, *sorted(Path(f"{config.ADMIN_FILE}.d").glob("*.toml"))]
-    read = {setting.source.partition(":")[0] for setting in settings.values()}
-    return [path for path in system if path.exists() or str(path) in read]
+def _directory(arguments: argparse.Namespace) -> Path:
+    """Return where the backups are: as the command line says, else the configuration."""
+    given: Path | None = arguments.directory
+    return (given or Path(config.load(arguments.config).backup.directory)).absolute()
 
 
 def _now(arguments: argparse.Namespace) -> None:
-    from mcpd.backup import backups
+    from mcpd.backup import backups, nightly
 
     settings = config.effective(arguments.config)
-    files = configuration(settings, arguments.config)
-    made = backups.make(_database(settings), files, arguments.directory.absolute())
+    built = config.build(settings)
+    contents = nightly.contents(built, config.files_of(settings, arguments.config))
+    recipient = built.backup.recipient
+    made = backups.make(_database(settings), contents, _directory(arguments), recipient=recipient)
     _print(made, "made and proved", as_json=arguments.json)
 
 
 def _list(arguments: argparse.Namespace) -> None:
     from mcpd.backup import backups
 
-    found = [_peek(path) for path in backups.all_of(arguments.directory)]
+    directory = _directory(arguments)
+    found = [_peek(path) for path in backups.all_of(directory)]
     if arguments.json:
         output.print_json(found)
         return
-    rows = [
-        (Path(entry["path"]).name, output.coloured(entry["error"], "bold red"))
-        if "error" in entry
-        else (
-            Path(entry["path"]).name, f"{entry['size_bytes'] >> 10} KiB", sum(entry["rows"].values()),
-            entry["schema_version"], entry["mcpd_version"],
-        )
-        for entry in found
-    ]  # fmt: skip
-    empty = f"no backups in {arguments.directory}"
+    rows = [(Path(entry["path"]).name, *_row(entry)) for entry in found]
+    empty = f"no backups in {directory}"
     output.print_tables(output.table("", ("backup", "size", "rows", "schema", "mcpd"), rows, empty))
+
+
+def _row(entry: dict[str, Any]) -> tuple[object, ...]:
+    if "error" in entry:
+        return (output.coloured(entry["error"], "bold red"),)
+    size = f"{entry['size_bytes'] >> 10} KiB"
+    if "rows" not in entry:
+        return size, "encrypted"
+    return size, sum(entry["rows"].values()), entry["schema_version"], entry["mcpd_version"]
 
 
 def _peek(path: Path) -> dict[str, Any]:
     """Return what the backup *path* says of itself, or the error that it cannot."""
-    from mcpd.backup import archive
+    from mcpd.backup import age, archive
 
+    if age.is_encrypted(path):
+        return {"path": str(path), "size_bytes": path.stat().st_size, "encrypted": True}
     try:
         return _as_json(archive.peek(path))
     except SourceUnusable as error:
@@ -93,17 +99,17 @@ def _peek(path: Path) -> dict[str, Any]:
 def _verify(arguments: argparse.Namespace) -> None:
     from mcpd.backup import backups
 
-    path = arguments.file or next(iter(backups.all_of(arguments.directory)), None)
+    path = arguments.file or next(iter(backups.all_of(_directory(arguments))), None)
     if path is None:
-        raise UsageError(f"there are no backups in {arguments.directory}; mcpctl backup now makes one")
-    _print(backups.verify(path), "is whole", as_json=arguments.json)
+        raise UsageError(f"there are no backups in {_directory(arguments)}; mcpctl backup now makes one")
+    _print(backups.verify(path, arguments.identity), "is whole", as_json=arguments.json)
 
 
 def _restore(arguments: argparse.Namespace) -> None:
     from mcpd.backup import backups
 
     database = _database(config.effective(arguments.config))
-    done = backups.restore(arguments.file, database)
+    done = backups.restore(arguments.file, database, arguments.identity)
     if arguments.json:
         output.print_json(
             {**_as_json(done.backup), "database": str(database), "replaced": done.replaced and str(done.replaced)}
@@ -114,9 +120,10 @@ def _restore(arguments: argparse.Namespace) -> None:
 
 
 def _prune(arguments: argparse.Namespace) -> None:
-    from mcpd.backup import backups
+    from mcpd.backup import backups, nightly
 
-    gone = backups.prune(arguments.directory, dry_run=arguments.dry_run)
+    rules = nightly.rules(config.load(arguments.config).backup)
+    gone = backups.prune(_directory(arguments), rules, dry_run=arguments.dry_run)
     if arguments.json:
         output.print_json({"dry_run": arguments.dry_run, "removed": [str(path) for path in gone]})
         return

@@ -25,13 +25,13 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make all checks and print them; 1 if one failed."""
     client.endpoint(arguments.url)
-    checks = list(_checks(arguments.url, arguments.config))
-    healthy = is_healthy(checks)
+    found = list(checks(arguments.url, arguments.config))
+    healthy = is_healthy(found)
     if arguments.json:
-        rows = [{"name": c.name, "outcome": c.outcome, "detail": c.detail, "advice": c.advice} for c in checks]
+        rows = [{"name": c.name, "outcome": c.outcome, "detail": c.detail, "advice": c.advice} for c in found]
         output.print_json({"healthy": healthy, "checks": rows})
     else:
-        _print(checks)
+        _print(found)
     return 0 if healthy else EX_REFUSED
 
 
@@ -40,7 +40,8 @@ def is_healthy(checks: Sequence[Check]) -> bool:
     return all(check.outcome is not Outcome.FAILED for check in checks)
 
 
-def _checks(url: str, files: Sequence[Path] | None) -> Iterator[Check]:
+def checks(url: str, files: Sequence[Path] | None) -> Iterator[Check]:
+    """Make all checks, with the daemon at *url* and the configuration of *files*, or the machine's."""
     configuration, path = check_configuration(files)
     yield configuration
     if url == client.DEFAULT_URL:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, tzinfo
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mcpd import config
+from mcpd.config import Config
 from mcpd.ctl import migration_status, output
 from mcpd.errors import UsageError
 
@@ -28,35 +30,78 @@ _ZONES = "zoneinfo/"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``migrate`` takes."""
-    parser.add_argument("action", choices=["status"], nargs="?", help="show what was brought over")
+    parser.add_argument("action", choices=["status", "report"], nargs="?", help="show how it went, or report trouble")
     parser.add_argument(
         "--from", metavar="FILE", dest="sources", type=Path, action="append", help="a database of the old system"
     )
     parser.add_argument("--timezone", metavar="ZONE", help="of the old system's local times; else this machine's")
     parser.add_argument("--snapshots", metavar="DIRECTORY", type=Path, help="where copies of the sources are kept")
     parser.add_argument("--plan", action="store_true", help="say what would be done; change nothing")
+    parser.add_argument("--cutover", action="store_true", help="then switch from the old system to mcpd")
+    parser.add_argument("--watch", action="store_true", help="watch the cut-over for an hour, or go on with that")
+    parser.add_argument("--reason", metavar="TEXT", help="for report: what is the matter")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the status or the plan, or migrate and show the report."""
-    target = Path(str(config.effective(arguments.config)["database.path"].value)).absolute()
-    if arguments.action == "status":
-        if arguments.sources or arguments.plan or arguments.timezone or arguments.snapshots:
-            raise UsageError("mcpctl migrate status takes no options of its own")
-        migration_status.show(target, as_json=arguments.json)
+    """Show the status or the plan, report, cut over, or migrate and show the report."""
+    settings = config.load(arguments.config)
+    target = Path(settings.database.path).absolute()
+    if arguments.action is not None:
+        _check_alone(arguments)
+        if arguments.action == "status":
+            migration_status.show(target, as_json=arguments.json)
+        else:
+            _report(target, arguments.reason)
         return 0
+    if arguments.reason:
+        raise UsageError("--reason goes with mcpctl migrate report")
+    if arguments.cutover or arguments.watch:
+        return _cut_over(arguments, settings, target)
     if not arguments.sources:
         raise UsageError("which database? mcpctl migrate --from /tmp/mcp_state.db, or mcpctl migrate status")
-    _migrate(_job(arguments, target), only_plan=arguments.plan, as_json=arguments.json)
+    found = job(arguments.sources, target, arguments.timezone, arguments.snapshots)
+    _migrate(found, only_plan=arguments.plan, as_json=arguments.json)
     return 0
 
 
-def _job(arguments: argparse.Namespace, target: Path) -> Job:
+def _check_alone(arguments: argparse.Namespace) -> None:
+    """Raise ``UsageError`` for options that the action does not take."""
+    of_migration = (arguments.sources, arguments.plan, arguments.timezone, arguments.snapshots)
+    reason = arguments.reason if arguments.action == "status" else None
+    if any(of_migration) or arguments.cutover or arguments.watch or reason:
+        raise UsageError(f"mcpctl migrate {arguments.action} takes no such options")
+    if arguments.action == "report" and not arguments.reason:
+        raise UsageError("what is the matter? mcpctl migrate report --reason TEXT")
+
+
+def _report(target: Path, reason: str) -> None:
+    from mcpd.ctl.cutover.record import REPORT, Record
+
+    Record(target).tell(REPORT, user=getpass.getuser(), reason=reason)
+
+
+def _cut_over(arguments: argparse.Namespace, settings: Config, target: Path) -> int:
+    from mcpd.ctl import cutting_over
+
+    if arguments.plan:
+        raise UsageError("--plan does not go with --cutover or --watch; mcpctl migrate --from FILE --plan")
+    if not arguments.cutover:
+        if arguments.sources:
+            raise UsageError("--watch alone goes on with the last cut-over and takes no --from")
+        return cutting_over.resume(settings, None, None, arguments.config, as_json=arguments.json)
+    sources = arguments.sources or [Path(settings.legacy.database)]
+    found = job(sources, target, arguments.timezone, arguments.snapshots)
+    watch_s = settings.cutover.watch_s if arguments.watch else None
+    return cutting_over.cut_over(settings, found, watch_s, arguments.config, as_json=arguments.json)
+
+
+def job(paths: Sequence[Path], target: Path, timezone: str | None, directory: Path | None = None) -> Job:
+    """Return the job to bring the databases *paths* over into *target*; snapshots go to *directory*, or beside that."""
     from mcpd.legacy.migration import Job
 
-    name = arguments.timezone or local_zone(_LOCALTIME)
-    sources = tuple(dict.fromkeys(path.absolute() for path in arguments.sources))
-    snapshots = (arguments.snapshots or target.parent / "legacy").absolute()
+    name = timezone or local_zone(_LOCALTIME)
+    sources = tuple(dict.fromkeys(path.absolute() for path in paths))
+    snapshots = (directory or target.parent / "legacy").absolute()
     if not snapshots.parent.is_dir():
         raise UsageError(f"--snapshots {snapshots}: there is no directory {snapshots.parent}")
     return Job(sources, target, zone(name), name, snapshots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from mcpd.ctl import output
 from mcpd.errors import AccessDenied, ConfigError
+from mcpd.times import rfc3339
 
 _COUNTS = ("rows", "migrated", "merged", "kept", "set_aside", "known")
 _MAX_RUNS = 20
@@ -23,6 +25,9 @@ def show(target: Path, *, as_json: bool) -> None:
         return
     if status["running"]:
         output.write("A migration is running.\n")
+    if status["cutovers"]:
+        output.print_tables(_cutovers(status))
+        output.write("\n")
     if not status["runs"]:
         output.write("Nothing was migrated yet.\n")
         return
@@ -42,7 +47,7 @@ def show(target: Path, *, as_json: bool) -> None:
 def gather(target: Path) -> dict[str, Any]:
     """Return what *target* says of migrations into it; it is opened read-only."""
     from mcpd import files
-    from mcpd.store import legacy, schema
+    from mcpd.store import cutovers, legacy, schema
     from mcpd.store.database import Database, store_errors
 
     try:
@@ -63,9 +68,29 @@ def gather(target: Path) -> dict[str, Any]:
                     for table, reason, rows, key in legacy.rejects(db, _MAX_REJECTS)
                 ],
                 "runs": [json.loads(run.report) for run in legacy.runs(db, _MAX_RUNS)],
+                "cutovers": [dataclasses.asdict(each) for each in cutovers.newest(db, _MAX_RUNS)],
+                "baselines": {
+                    server: found and dataclasses.asdict(found)
+                    for server in ("legacy", "mcpd")
+                    for found in [cutovers.baseline(db, server)]
+                },
             }
     finally:
         db.close()
+
+
+def _cutovers(status: dict[str, Any]) -> Any:
+    rows = [
+        (
+            each["direction"],
+            each["state"],
+            rfc3339(each["started_us"]),
+            "–" if each["outage_us"] is None else f"{each['outage_us'] / 1000:.0f} ms",
+            each["reason"],
+        )
+        for each in status["cutovers"]
+    ]
+    return output.table("Switches", ("direction", "state", "began", "port 8099 refused for", "why"), rows)
 
 
 def tables(report: dict[str, Any]) -> Iterator[Any]:

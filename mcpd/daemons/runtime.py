@@ -42,13 +42,13 @@ def run(main: Callable[[Config], None], files: Sequence[Path] | None) -> int:
     try:
         settings = config.load(files)
     except ConfigError as error:
-        sd.logger("info").error("%s", error.message)
+        sd.last_words(error.message)
         return error.exit_status
-    log = sd.logger(settings.log.level)
+    sd.logger(settings.log.level)
     try:
         main(settings)
     except Error as error:
-        log.error("%s", error.message)
+        sd.last_words(error.message)
         return EX_TEMPFAIL if isinstance(error, StoreUnavailable) else error.exit_status
     return 0
 

@@ -22,6 +22,11 @@ def since(db: Database, seq: int, limit: int) -> list[Row]:
     return db.rows("SELECT seq, at_us, topic, agent, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
 
 
+def count_of(db: Database, topic: str, since_us: int) -> int:
+    """Return how many events of *topic* there were since *since_us*."""
+    return int(db.value("SELECT count(*) FROM events WHERE topic = ? AND at_us >= ?", (topic, since_us)))
+
+
 def newest(db: Database) -> int:
     """Return the number of the newest event that ever was, 0 if there was none."""
     row = db.one("SELECT seq FROM sqlite_sequence WHERE name = 'events'")

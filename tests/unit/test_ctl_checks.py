@@ -28,6 +28,8 @@ GOOD = {
         Unit("mcpd-ttyd-manager.socket", active="active", sub="listening"),
         Unit("mcpd-ttyd-manager.service"),
         Unit("mcpd-migrate.service", active="active", sub="exited"),
+        Unit("mcpd-backup.timer", active="active", sub="waiting"),
+        Unit("mcpd-backup.service"),
     )
 }
 

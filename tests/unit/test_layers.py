@@ -28,7 +28,7 @@ BELOW = {
     | {"agents", "terminals", "legacy", "hooks"},
     "daemons": BASE
     | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"}
-    | {"agents", "terminals"},
+    | {"agents", "terminals", "backup"},
     "legacy": BASE | {"store", "agents"},
     "backup": BASE | {"store"},
     "agents": BASE,

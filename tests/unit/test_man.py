@@ -23,7 +23,7 @@ from mcpd.agents.agent import Agent
 from mcpd.config import Config
 from mcpd.ctl import main as mcpctl
 from mcpd.ctl.client import Refused
-from mcpd.daemons import hook, migrate, rpc, stdio, ttyd_manager
+from mcpd.daemons import backup, hook, migrate, rpc, stdio, ttyd_manager
 from mcpd.protocol import revisions
 from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server.core import Core
@@ -32,7 +32,12 @@ from mcpd.store.database import Database
 ROOT = Path(__file__).parents[2]
 PAGES = {path.name: path.read_text() for path in sorted((ROOT / "man").iterdir())}
 PROGRAMS = {"mcpd-stdio.1": stdio.parser, "mcpd-hook.1": hook.parser}
-DAEMONS = {"mcpd-rpc.8": rpc.parser, "mcpd-migrate.8": migrate.parser, "mcpd-ttyd-manager.8": ttyd_manager.parser}
+DAEMONS = {
+    "mcpd-rpc.8": rpc.parser,
+    "mcpd-migrate.8": migrate.parser,
+    "mcpd-backup.8": backup.parser,
+    "mcpd-ttyd-manager.8": ttyd_manager.parser,
+}
 
 
 def section(page: str, title: str) -> str:
@@ -116,6 +121,8 @@ def test_the_exit_statuses_of_a_daemon_are_on_its_page(page: str) -> None:
     documented = {int(status) for status in items(section(page, "EXIT STATUS"), "Li")}
     fatal = {errors.ConfigError.exit_status, errors.StoreUnavailable.exit_status}
     fatal |= {errors.Unreachable.exit_status} if page == "mcpd-ttyd-manager.8" else set()  # the system bus
+    if page == "mcpd-backup.8":
+        fatal |= raised_by(ROOT / "mcpd" / "backup") - {errors.EX_SOFTWARE}
     assert documented == fatal | {0, errors.EX_USAGE}
 
 

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 UNITS = sorted(path for path in (ROOT / "units").iterdir() if path.is_file())
 SERVICES = [path for path in UNITS if path.suffix == ".service"]
 DAEMONS = [path for path in SERVICES if path.name.startswith("mcpd-")]
-AGENTS = [path for path in SERVICES if path not in DAEMONS]
+LEGACY = ROOT / "units" / "mcp-legacy@.service"
+AGENTS = [path for path in SERVICES if path not in DAEMONS and path != LEGACY]
 INSTANCE = Agent("docs", 9000, "Docs", workdir="/var/lib/mcp-agents/docs")
 GUEST = str(ROOT / "packaging" / "guest")
 UNIT_DIRECTORY = "usr/lib/systemd/system"
@@ -116,20 +117,29 @@ def test_an_agent_s_unit_has_a_name_that_the_sandbox_does_not_apply_to(service: 
 )
 def test_a_unit_stops_with_the_target(unit: Path) -> None:
     """Agents by way of a target that a restart of mcp.target spares."""
-    above = "mcp-agents.target" if unit in AGENTS else "mcp.target"
+    above = "mcp-agents.target" if unit in AGENTS else "mcp-legacy.target" if unit == LEGACY else "mcp.target"
     assert values(unit, "PartOf") == [above]
-    if above != "mcp.target":
+    if above == "mcp-agents.target":
         assert above in values(ROOT / "units" / "mcp.target", "Wants")
         assert values(ROOT / "units" / above, "StopWhenUnneeded") == ["yes"]
+
+
+def test_the_old_system_and_mcpd_exclude_each_other_and_wait_for_the_ports() -> None:
+    with_port = [unit for unit in UNITS if unit.suffix == ".socket" and unit.name != "mcpd-ttyd-manager.socket"]
+    assert values(ROOT / "units" / "mcp-legacy.target", "Conflicts") == ["mcp.target"]
+    assert values(LEGACY, "After") == ["mcp-legacy.target"]
+    for unit in with_port:
+        assert values(unit, "After") == ["mcp-legacy.target"], unit.name
 
 
 def test_the_target_starts_every_socket_and_a_failed_start_closes_every_socket() -> None:
     """But the terminals' failure is not the server's: systemd closes the sockets of a service that starts too often."""
     sockets = {unit.name for unit in UNITS if unit.suffix == ".socket" and "@" not in unit.name}
-    assert sockets <= set(values(ROOT / "units" / "mcp.target", "Wants"))
+    timers = {unit.name for unit in UNITS if unit.suffix == ".timer"}
+    assert sockets | timers <= set(values(ROOT / "units" / "mcp.target", "Wants"))
     manager = "mcpd-ttyd-manager"
     assert sockets - {f"{manager}.socket"} == set(values(ROOT / "units" / "mcpd-refuse.target", "Conflicts"))
-    for service in (service for service in DAEMONS if service.stem != manager):
+    for service in (service for service in DAEMONS if service.stem not in (manager, "mcpd-backup")):
         assert values(service, "OnFailure") == ["mcpd-refuse.target"]
 
 
@@ -138,4 +148,6 @@ def test_a_unit_is_short_and_its_sections_are_in_order(unit: Path) -> None:
     lines = unit.read_text().splitlines()
     assert len(lines) <= 45
     sections = [line for line in lines if line.startswith("[")]
-    assert sections == [s for s in ("[Unit]", "[Socket]", "[Service]", "[Slice]", "[Install]") if s in sections]
+    assert sections == [
+        s for s in ("[Unit]", "[Socket]", "[Timer]", "[Service]", "[Slice]", "[Install]") if s in sections
+    ]

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import sqlite3
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -16,9 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpd.backup import archive, backups, retention
+from mcpd import config
+from mcpd.backup import age, archive, backups, nightly, retention
+from mcpd.backup.retention import Rules
+from mcpd.config import Config
 from mcpd.errors import ConfigError, Error, SourceUnusable, StoreUnavailable
-from mcpd.store import activities, schema
+from mcpd.store import activities, events, schema
 from mcpd.store.database import Database
 from tests.unit.legacy.conftest import dump
 
@@ -26,9 +30,9 @@ NEWEST = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
 
 def test_a_year_of_nightly_backups_leaves_the_last_days_weeks_and_months() -> None:
-    found = retention.choose(NEWEST - timedelta(days=n) for n in range(365))
+    found = retention.choose((NEWEST - timedelta(days=n) for n in range(365)), Rules())
     assert {at for at, why in found.kept.items() if "daily" in why} == {NEWEST - timedelta(days=n) for n in range(7)}
-    assert sum("weekly" in why for why in found.kept.values()) == retention.WEEKLY
+    assert sum("weekly" in why for why in found.kept.values()) == 4
     assert [at.month for at, why in found.kept.items() if "monthly" in why] == [11, 10, 9, 8, 7, 6]
     assert len(found.kept) + len(found.surplus) == 365
 
@@ -38,11 +42,11 @@ MOMENTS = st.sets(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timez
 
 @given(MOMENTS)
 def test_the_newest_is_kept_and_pruning_again_removes_nothing(made: set[datetime]) -> None:
-    found = retention.choose(made)
+    found = retention.choose(made, Rules())
     assert found.kept.keys() | set(found.surplus) == made
     assert not made or max(made) in found.kept
-    assert retention.choose(found.kept).surplus == ()
-    assert len(found.kept) <= retention.DAILY + retention.WEEKLY + retention.MONTHLY
+    assert retention.choose(found.kept, Rules()).surplus == ()
+    assert len(found.kept) <= 7 + 4 + 6
 
 
 @pytest.fixture
@@ -59,9 +63,9 @@ def database(tmp_path: Path) -> Path:
 @pytest.fixture
 def made(database: Path, tmp_path: Path) -> Path:
     """A backup of the database."""
-    config = tmp_path / "mcpd.toml"
-    config.write_text("[log]\n")
-    return backups.make(database, [config], tmp_path / "backups").path
+    configuration = tmp_path / "mcpd.toml"
+    configuration.write_text("[log]\n")
+    return backups.make(database, {"config": [configuration]}, tmp_path / "backups").path
 
 
 def add(db: Database, count: int) -> None:
@@ -171,7 +175,7 @@ def test_an_archive_of_a_newer_schema_is_refused(made: Path, database: Path, tmp
     db = sqlite3.connect(newer)
     db.execute("PRAGMA user_version = 999")
     db.close()
-    path = backups.make(newer, [], tmp_path / "newer").path
+    path = backups.make(newer, {}, tmp_path / "newer").path
     before = dump(database)
     with pytest.raises(SourceUnusable, match="has schema 999, this mcpd knows up to"):
         backups.restore(path, database)
@@ -184,7 +188,7 @@ def archived(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     db = Database(str(directory / "mcp.db"))
     schema.migrate(db, 1)
     db.close()
-    return backups.make(directory / "mcp.db", [], directory).path.read_bytes()
+    return backups.make(directory / "mcp.db", {}, directory).path.read_bytes()
 
 
 @given(place=st.floats(0, 1, exclude_max=True), change=st.integers(0, 255))
@@ -211,25 +215,117 @@ def test_pruning_removes_what_no_rule_keeps(tmp_path: Path, made: Path) -> None:
     broken = directory / archive.file_name(NEWEST - timedelta(days=1) + timedelta(hours=1))
     broken.write_bytes(b"broken")
     (directory / "mcp_backup_mine.tar.gz").write_bytes(b"")
-    gone = backups.prune(directory, dry_run=True)
+    gone = backups.prune(directory, Rules(), dry_run=True)
     assert all(path.exists() for path in gone)
-    assert backups.prune(directory, dry_run=False) == gone
+    assert backups.prune(directory, Rules(), dry_run=False) == gone
     assert not any(path.exists() for path in gone)
     assert made.exists()
     assert broken.exists()
     assert (directory / archive.file_name(NEWEST - timedelta(days=1))).exists()
     assert (directory / "mcp_backup_mine.tar.gz").exists()
-    assert backups.prune(directory, dry_run=False) == []
+    assert backups.prune(directory, Rules(), dry_run=False) == []
 
 
 def test_what_a_killed_backup_left_is_removed(made: Path, database: Path) -> None:
     left = made.parent / ".mcpd-backup-dead"
     left.mkdir()
     made.rename(made.with_name("mcp_backup_20200101T000000Z.tar.gz"))
-    backups.make(database, [], made.parent)
+    backups.make(database, {}, made.parent)
     assert not left.exists()
 
 
 def test_without_a_database_there_is_no_backup(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no database to back up"):
-        backups.make(tmp_path / "none.db", [], tmp_path / "backups")
+        backups.make(tmp_path / "none.db", {}, tmp_path / "backups")
+
+
+RECORDING = "recordings/testing.0000000000000001.cast"
+
+
+def settings(database: Path, directory: Path, **keys: object) -> Config:
+    """A configuration that backs *database* up into *directory*."""
+    return Config(database=config.Database(path=str(database)), backup=config.Backup(str(directory), **keys))  # type: ignore[arg-type]
+
+
+def told(database: Path) -> list[tuple[str, dict[str, object]]]:
+    db = Database(str(database), read_only=True)
+    try:
+        return [(topic, json.loads(data)) for _, _, topic, _, data in events.since(db, 0, 100)]
+    finally:
+        db.close()
+
+
+def test_the_nightly_backup_prunes_and_tells_of_itself(database: Path, tmp_path: Path) -> None:
+    directory, recording = tmp_path / "backups", database.parent / RECORDING
+    recording.parent.mkdir()
+    recording.write_text("{}")
+    wanted = settings(database, directory, keep_days=1, keep_weeks=0, keep_months=0, recordings=True)
+    first = nightly.run(wanted, []).backup
+    older = first.path.with_name(archive.file_name(NEWEST - timedelta(days=300)))
+    first.path.rename(older)
+    done = nightly.run(wanted, [])
+    assert [file.name for file in done.backup.manifest.files] == ["mcp.db", RECORDING]
+    assert (done.removed, backups.all_of(directory)) == ([older], [done.backup.path])
+    topic, data = told(database)[-1]
+    assert (topic, data["path"], data["removed"]) == ("backup.finished", str(done.backup.path), [str(older)])
+
+
+def test_a_backup_that_fails_is_an_event_and_prunes_nothing(database: Path, made: Path, tmp_path: Path) -> None:
+    older = made.with_name(archive.file_name(NEWEST - timedelta(days=3000)))
+    shutil.copy(made, older)
+    with pytest.raises(ConfigError, match="expected an age recipient, got 'nobody'"):
+        nightly.run(settings(database, made.parent, recipient="nobody"), [])
+    topic, data = told(database)[-1]
+    assert (topic, "nobody" in str(data["error"])) == ("backup.failed", True)
+    assert older.exists()
+    absent = settings(tmp_path / "none.db", made.parent)
+    with pytest.raises(ConfigError, match="there is no database"):
+        nightly.run(absent, [])
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_without_age_it_is_said_what_is_missing(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="age is not installed: apt install age"):
+        backups.make(database, {}, tmp_path / "backups", recipient="age1x")
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> Path:
+    """A file with a key of age's."""
+    if shutil.which("age-keygen") is None:
+        pytest.skip("age is not installed")
+    path = tmp_path / "key"
+    subprocess.run(["age-keygen", "-o", path], capture_output=True, check=True)
+    return path
+
+
+def test_an_encrypted_backup_can_be_read_with_the_key_only(database: Path, identity: Path, tmp_path: Path) -> None:
+    recipient = subprocess.run(
+        ["age-keygen", "-y", identity], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    made = backups.make(database, {}, tmp_path / "backups", recipient=recipient)
+    assert made.path.name.endswith(".tar.gz.age")
+    assert sorted(made.path.parent.iterdir()) == [made.path] == backups.all_of(made.path.parent)
+    assert b"SQLite" not in made.path.read_bytes()
+    assert backups.verify(made.path, identity).manifest == made.manifest
+    with pytest.raises(SourceUnusable, match="is encrypted; --identity"):
+        backups.verify(made.path)
+    other = tmp_path / "other"
+    subprocess.run(["age-keygen", "-o", other], capture_output=True, check=True)
+    with pytest.raises(SourceUnusable, match="cannot be decrypted with"):
+        backups.restore(made.path, database, other)
+    before = dump(database)
+    assert backups.restore(made.path, database, identity).backup.path == made.path
+    assert dump(database) == before
+    assert backups.prune(made.path.parent, Rules(0, 0, 0), dry_run=False) == []
+    damaged = made.path.read_bytes()
+    made.path.write_bytes(damaged[:-20])
+    with pytest.raises(SourceUnusable, match="cannot be decrypted"):
+        backups.verify(made.path, identity)
+    made.path.write_bytes(b"x")
+    with pytest.raises(SourceUnusable, match="age did not write it"):
+        backups.verify(made.path, identity)
+    assert not age.is_encrypted(tmp_path / "missing")

@@ -1,0 +1,1 @@
+"""Switching between mcpd and the system before it, and watching how that goes."""

@@ -1,0 +1,79 @@
+"""What ``mcpctl migrate --cutover`` and ``mcpctl rollback`` share: the job, what is said meanwhile, the result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mcpd.config import Config
+from mcpd.ctl import output
+from mcpd.ctl.cutover import watch
+from mcpd.ctl.cutover.flow import Flow
+from mcpd.ctl.cutover.record import Record, now_us
+from mcpd.errors import EX_REFUSED, UsageError
+from mcpd.legacy import migration
+from mcpd.legacy.migration import Job
+
+
+def flow(settings: Config, *, as_json: bool) -> Flow:
+    """Return what a switch needs; what is done is said on stdout, unless JSON is to stand there."""
+    say: Callable[[str], None] = (lambda _: None) if as_json else lambda text: output.write(f"{output.visible(text)}\n")
+    return Flow(settings, Record(Path(settings.database.path).absolute()), say)
+
+
+def cut_over(settings: Config, job: Job, watch_s: float | None, files: Sequence[Path] | None, *, as_json: bool) -> int:
+    """Switch to mcpd and, for *watch_s*, watch; return the exit status."""
+    found = flow(settings, as_json=as_json)
+    number = found.to_mcpd("cutover", _migration(job, found))
+    if watch_s is None:
+        _print(found, as_json=as_json)
+        return 0
+    return resume(settings, number, now_us() + round(watch_s * 1e6), files, as_json=as_json)
+
+
+def resume(
+    settings: Config, number: int | None, until_us: int | None, files: Sequence[Path] | None, *, as_json: bool
+) -> int:
+    """Watch the switch *number* until then; without them, go on with the last one. Return the exit status."""
+    found = flow(settings, as_json=as_json)
+    if number is None:
+        last = found.record.newest()
+        if last is None or last.direction == "rollback" or last.state not in ("switched", "watching"):
+            raise UsageError("there is no cut-over to watch; mcpctl migrate --cutover --watch")
+        number = last.id
+        until_us = until_us or last.watch_until_us
+    state = watch.watch(found, number, until_us or now_us() + round(settings.cutover.watch_s * 1e6), files)
+    _print(found, as_json=as_json)
+    return 0 if state == "success" else EX_REFUSED
+
+
+def back(settings: Config, to: Path | None, reason: str | None, *, as_json: bool) -> None:
+    """Switch to the old system."""
+    found = flow(settings, as_json=as_json)
+    found.to_old(to, reason)
+    _print(found, as_json=as_json)
+
+
+def forward(settings: Config, timezone: str | None, *, as_json: bool) -> None:
+    """Switch to mcpd again, with the rows that the old system wrote meanwhile."""
+    from mcpd.ctl.migrate import job
+
+    found = flow(settings, as_json=as_json)
+    found.to_mcpd("forward", _migration(job((Path(settings.legacy.database),), found.record.path, timezone), found))
+    _print(found, as_json=as_json)
+
+
+def _migration(job: Job, found: Flow) -> Callable[[], None]:
+    def migrate() -> None:
+        report = migration.run(job, lambda *_: None)
+        rows = sum(table.new.rows for source in report.sources for table in source.tables)
+        found.say(f"migrated and verified: {rows} new rows")
+
+    return migrate
+
+
+def _print(found: Flow, *, as_json: bool) -> None:
+    last = found.record.newest()
+    if as_json and last is not None:
+        output.print_json(dataclasses.asdict(last))

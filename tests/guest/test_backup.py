@@ -1,0 +1,109 @@
+"""Backups on the installed machine: every night by themselves, proved, loud when they fail, and put back."""
+
+from __future__ import annotations
+
+import json
+
+from .machine import Guest
+
+BACKUPS = "/var/backups/mcpd"
+UNIT = "mcpd-backup.service"
+
+
+def backups(guest: Guest) -> list[str]:
+    """The archives there are, oldest first."""
+    return sorted(guest.exec("find", BACKUPS, "-name", "mcp_backup_*").split())
+
+
+def last_event(guest: Guest) -> tuple[str, dict[str, object]]:
+    query = "select topic || ' ' || data from events where topic like 'backup.%' order by seq desc limit 1"
+    found = guest.exec("runuser", "-u", "mcpd", "--", "sqlite3", "/var/lib/mcpd/mcp.db", query)
+    topic, _, data = found.partition(" ")
+    return topic, json.loads(data)
+
+
+def test_the_timer_waits_for_the_night_and_a_missed_night_is_made_up_for(guest: Guest) -> None:
+    assert guest.show("mcpd-backup.timer", "ActiveState") == "active"
+    assert guest.show("mcpd-backup.timer", "Persistent") == "yes"
+    assert guest.show(UNIT, "ActiveState") == "inactive"
+    assert "03:" in guest.exec("systemctl", "list-timers", "--no-legend", "mcpd-backup.timer")
+    guest.exec("systemctl", "stop", "mcp.target")
+    assert guest.show("mcpd-backup.timer", "ActiveState") == "inactive"
+    guest.exec("mkdir", "-p", "/run/systemd/system/mcpd-backup.timer.d")
+    guest.exec("sh", "-c", "printf '[Timer]\\nRandomizedDelaySec=0\\n' >/run/systemd/system/mcpd-backup.timer.d/x.conf")
+    guest.exec("touch", "-d", "3 days ago", "/var/lib/systemd/timers/stamp-mcpd-backup.timer")
+    guest.exec("systemctl", "daemon-reload")
+    guest.exec("systemctl", "start", "mcp.target")
+    guest.exec("timeout", "30", "sh", "-c", f"until ls {BACKUPS}/mcp_backup_*; do sleep 0.2; done")
+    guest.exec("timeout", "30", "sh", "-c", f"while systemctl -q is-active {UNIT}; do sleep 0.1; done")
+    assert len(backups(guest)) == 1
+
+
+def test_a_backup_is_made_and_proved_while_writes_go_on_and_can_be_restored(guest: Guest) -> None:
+    with guest.load("before") as before:
+        guest.exec("sleep", "1")
+    with guest.load("during") as during:
+        guest.exec("systemctl", "start", UNIT)
+    path = backups(guest)[-1]
+    assert during.result.answered > 50
+    assert (before.result.failed, during.result.failed) == (0, 0)
+    assert guest.exec("stat", "-c", "%U %a", BACKUPS, path).split() == ["mcpd", "750", "mcpd", "640"]
+    topic, data = last_event(guest)
+    assert (topic, data["path"]) == ("backup.finished", path)
+    assert "made and proved" in guest.journal("-u", "mcpd-backup")
+    made = json.loads(guest.exec("mcpctl", "--json", "backup", "verify", path))
+    assert made["rows"]["activities"] >= before.result.answered
+
+    assert guest.status("mcpctl", "backup", "restore", path) == 75, "the daemon uses the database"
+    written = guest.activities()
+    guest.exec("systemctl", "stop", "mcp.target")
+    restored = json.loads(guest.exec("mcpctl", "--json", "backup", "restore", path))
+    guest.exec("systemctl", "start", "mcp.target")
+    assert guest.request("/api/mcp/health").status == 200
+    assert set(before.result.acknowledged) <= set(guest.activities())
+    assert len(guest.activities()) == made["rows"]["activities"] <= len(written)
+    kept = guest.exec("sqlite3", restored["replaced"], "select count(*) from activities")
+    assert int(kept) == len(written)
+    assert guest.call("heartbeat", agent="load-1").status == 200
+
+
+def test_a_full_disk_fails_loudly_and_leaves_what_is_there(guest: Guest) -> None:
+    there = backups(guest)
+    for path in there:
+        guest.exec("mv", path, "/root/")
+    guest.exec("mount", "-t", "tmpfs", "-o", "size=64k,mode=750,uid=mcpd,gid=mcpd", "small", BACKUPS)
+    try:
+        assert guest.status("systemctl", "start", UNIT) == 1
+        assert guest.exec("ls", "-A", BACKUPS) == ""
+        assert guest.show(UNIT, "Result") == "exit-code"
+        assert guest.show(UNIT, "ExecMainStatus") == "75"
+        said = guest.entries("-u", "mcpd-backup", "-p", "err")
+        assert any("disk is full" in str(entry["MESSAGE"]) or "No space" in str(entry["MESSAGE"]) for entry in said)
+        topic, data = last_event(guest)
+        assert (topic, data["directory"]) == ("backup.failed", BACKUPS)
+        assert guest.status("mcpctl", "health") == 1
+        assert guest.request("/api/mcp/health").status == 200, "a failed backup is no reason to refuse callers"
+    finally:
+        guest.exec("umount", BACKUPS)
+        guest.exec("sh", "-c", f"mv /root/mcp_backup_* {BACKUPS}/")
+    guest.exec("systemctl", "start", UNIT)
+    assert guest.status("mcpctl", "health") == 0
+    assert backups(guest)[-1] not in there
+
+
+def test_an_encrypted_backup_is_restored_with_its_key(guest: Guest) -> None:
+    guest.exec("age-keygen", "-o", "/root/key")
+    recipient = guest.exec("age-keygen", "-y", "/root/key").strip()
+    guest.exec("sh", "-c", f"printf '[backup]\\nrecipient = \"{recipient}\"\\n' >/etc/mcpd/mcpd.toml.d/backup.toml")
+    guest.exec("systemctl", "start", UNIT)
+    path = next(path for path in backups(guest) if path.endswith(".age"))
+    assert guest.status("mcpctl", "backup", "verify", path) == 65
+    guest.exec("mcpctl", "backup", "verify", path, "--identity", "/root/key")
+    guest.exec("sh", "-c", "printf '[backup]\\nrecipient = \"nobody\"\\n' >/etc/mcpd/mcpd.toml.d/backup.toml")
+    assert guest.status("systemctl", "start", UNIT) == 1
+    guest.exec("journalctl", "--sync")
+    assert "expected an age recipient" in guest.journal("-u", "mcpd-backup", "-p", "err")
+
+
+def test_the_backup_is_confined(guest: Guest) -> None:
+    guest.exec("systemd-analyze", "security", "--no-pager", "--threshold=20", UNIT)

@@ -1,0 +1,202 @@
+"""The whole way: an old system that serves, the cut-over, the watch, back, and forward again, with every row."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .machine import GUEST, Guest
+
+OLD = "/opt/old"
+SCRIPT = "mcp_api_server_optimized.py"
+DATABASE = "/tmp/mcp_state.db"
+CONFIGURATION = f"""
+[legacy]
+directory = "{OLD}"
+[cutover]
+watch_s = 3
+interval_s = 0.5
+latency_ratio = 20
+"""
+KNOCK = """
+import json, signal, socket, time
+stop = []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+print("ready", flush=True)
+knocks = refused = 0
+longest = last = None
+while not stop:
+    knocks += 1
+    try:
+        socket.create_connection(("127.0.0.1", 8099), 1).close()
+    except OSError:
+        refused += 1
+    else:
+        now = time.monotonic()
+        if last is not None and refused_since:
+            longest = max(longest or 0, now - last)
+        last, refused_since = now, False
+        time.sleep(0.002)
+        continue
+    refused_since = True
+    time.sleep(0.002)
+print(json.dumps({"knocks": knocks, "refused": refused, "outage_ms": 1000 * (longest or 0)}))
+"""
+
+
+@contextmanager
+def knocking(guest: Guest) -> Iterator[dict[str, Any]]:
+    """Connect to port 8099 from outside all along; afterwards the result says for how long nobody could."""
+    command = [str(GUEST), "net", guest.name, sys.executable, "-c", KNOCK]
+    result: dict[str, Any] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        try:
+            yield result
+        finally:
+            process.terminate()
+            result.update(json.loads(process.communicate(timeout=30)[0]))
+
+
+def mcpctl(guest: Guest, *words: str) -> Any:
+    return json.loads(guest.exec("mcpctl", "--json", *words))
+
+
+def old_rows(guest: Guest) -> int:
+    return int(guest.exec("sqlite3", DATABASE, "select count(*) from activities"))
+
+
+def write_to_old(guest: Guest, text: str) -> None:
+    assert guest.request("/api/mcp/activities", {"agent": "testing", "activity": text}).body == {"success": True}
+
+
+def topics(guest: Guest) -> list[str]:
+    query = "select topic from events where topic like 'cutover.%' order by seq"
+    return guest.exec("sqlite3", "/var/lib/mcpd/mcp.db", query).split()
+
+
+@pytest.fixture(scope="module")
+def old(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Guest:
+    """A machine on which the old system serves, started by hand, with mcpd installed beside it."""
+    directory = tmp_path_factory.mktemp("old")
+    (directory / SCRIPT).write_bytes(Path(__file__).with_name("old_server.py").read_bytes())
+    (directory / "cutover.toml").write_text(CONFIGURATION)
+    guest.exec("useradd", "erik")
+    guest.exec("mkdir", OLD)
+    guest.push(directory / SCRIPT, to=f"{OLD}/")
+    guest.push(directory / "cutover.toml", to="/etc/mcpd/mcpd.toml.d/")
+    guest.exec("chown", "-R", "erik:", OLD)
+    guest.exec("systemctl", "stop", "mcp.target")
+    by_hand = ("--unit=by-hand", "--uid=erik", f"--working-directory={OLD}")
+    guest.exec("systemd-run", "--quiet", *by_hand, "python3", SCRIPT)
+    guest.exec("timeout", "20", "sh", "-c", "until curl -sf http://127.0.0.1:8099/api/mcp/status; do sleep 0.1; done")
+    for number in range(50):
+        write_to_old(guest, f"old {number}")
+    return guest
+
+
+def test_from_the_old_system_to_mcpd_back_and_forward_again(old: Guest) -> None:
+    guest = old
+    assert mcpctl(guest, "baseline", "--requests", "50")["server"] == "legacy"
+    with knocking(guest) as knocks:
+        done = mcpctl(guest, "migrate", "--cutover", "--watch", "--timezone", "UTC")
+    print(
+        f"cut-over: refused for {done['outage_us'] / 1000:.0f} ms by itself, {knocks['outage_ms']:.0f} ms from outside"
+    )
+    assert (done["direction"], done["state"], done["reason"]) == ("cutover", "success", None)
+    assert done["outage_us"] < 10_000_000
+    assert guest.request("/api/mcp/health").body["status"] == "healthy"
+    assert set(guest.activities()) == {f"old {number}" for number in range(50)}
+    assert guest.exec("systemctl", "is-enabled", "mcp.target") == "enabled\n"
+    assert guest.call("log_activity", agent="a", activity="new 1", category="task").status == 200
+
+    with knocking(guest) as knocks:
+        done = mcpctl(guest, "rollback", "--reason", "for the test")
+    print(
+        f"rollback: refused for {done['outage_us'] / 1000:.0f} ms by itself, {knocks['outage_ms']:.0f} ms from outside"
+    )
+    assert (done["direction"], done["state"], done["reason"]) == ("rollback", "rolled back", "for the test")
+    status = guest.request("/api/mcp/status").body
+    assert (status["server_running"], status["stats"]["total_activities"]) == (True, 50)
+    assert guest.exec("systemctl", "show", "--value", "-p", "User", f"mcp-legacy@{SCRIPT}") == "erik\n"
+    assert guest.status("systemctl", "is-active", "mcp.target", "mcpd-rpc.socket", "mcpd-rpc.service") != 0
+    assert guest.status("systemctl", "is-enabled", "mcp.target") != 0
+    assert guest.exec("systemctl", "is-enabled", "mcp-legacy.target") == "enabled\n"
+    write_to_old(guest, "meanwhile")
+    assert guest.status("mcpctl", "rollback") == 64, "it runs already"
+
+    with knocking(guest) as knocks:
+        done = mcpctl(guest, "rollback", "--forward", "--timezone", "UTC")
+    print(
+        f"forward: refused for {done['outage_us'] / 1000:.0f} ms by itself, {knocks['outage_ms']:.0f} ms from outside"
+    )
+    assert (done["direction"], done["state"]) == ("forward", "switched")
+    assert set(guest.activities()) == {f"old {number}" for number in range(50)} | {"new 1", "meanwhile"}
+    assert guest.status("systemctl", "is-active", "mcp-legacy.target", f"mcp-legacy@{SCRIPT}") != 0
+    shown = mcpctl(guest, "migrate", "status")
+    assert [each["direction"] for each in shown["cutovers"]] == ["forward", "rollback", "cutover"]
+    assert shown["baselines"]["legacy"]["requests"] == 50
+    assert "SUCCESS".lower() in guest.exec("mcpctl", "migrate", "status").lower()
+    assert topics(guest) == [
+        "cutover.baseline", "cutover.cutover", "cutover.switched", "cutover.watching", "cutover.success",
+        "cutover.rollback", "cutover.rolled_back", "cutover.forward", "cutover.switched",
+    ]  # fmt: skip
+
+
+def test_a_lost_old_database_is_restored_and_a_damaged_snapshot_refused(old: Guest) -> None:
+    guest, rows = old, old_rows(old)
+    guest.exec("sh", "-c", f"head -c 4096 /dev/urandom >{DATABASE}")
+    mcpctl(guest, "rollback")
+    assert old_rows(guest) == rows
+    assert guest.request("/api/mcp/status").body["stats"]["total_activities"] == rows
+    write_to_old(guest, "after the restore")
+    mcpctl(guest, "rollback", "--forward", "--timezone", "UTC")
+    assert "after the restore" in guest.activities()
+    snapshot = guest.exec("sh", "-c", "ls /var/lib/mcpd/legacy/*.db").split()[0]
+    guest.exec("sh", "-c", f"cp -p {snapshot} /root/whole; printf x | dd of={snapshot} bs=1 seek=60 conv=notrunc")
+    assert guest.status("mcpctl", "rollback", "--to", snapshot) == 65
+    assert guest.request("/api/mcp/health").status == 200, "nothing was stopped"
+    guest.exec("cp", "-p", "/root/whole", snapshot)
+    mcpctl(guest, "rollback", "--to", snapshot)
+    assert old_rows(guest) <= rows
+    assert guest.exec("sh", "-c", f"ls {DATABASE}.replaced-*")
+    mcpctl(guest, "rollback", "--forward", "--timezone", "UTC")
+
+
+def test_a_user_s_report_leads_back_while_it_is_watched(old: Guest) -> None:
+    guest = old
+    mcpctl(guest, "rollback")
+    guest.exec("sh", "-c", "sed -i 's/^watch_s.*/watch_s = 600/' /etc/mcpd/mcpd.toml.d/cutover.toml")
+    command = [str(GUEST), "exec", guest.name, "mcpctl", "migrate", "--cutover", "--watch", "--timezone", "UTC"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        until_s = time.monotonic() + 30
+        while topics(guest)[-1] != "cutover.watching" and time.monotonic() < until_s:
+            time.sleep(0.2)
+        guest.exec("mcpctl", "migrate", "report", "--reason", "all is grey")
+        output, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 1
+    assert "ALERT report: 1 of users" in output
+    assert output.endswith("ROLLED BACK\n")
+    assert guest.request("/api/mcp/status").body["server_running"] is True
+    first = mcpctl(guest, "migrate", "status")["cutovers"][1]
+    assert (first["state"], first["reason"]) == ("rolled back", "report: 1 of users")
+
+
+def test_an_mcpd_that_cannot_start_leaves_the_old_system_in_place(old: Guest) -> None:
+    guest = old
+    guest.exec("sh", "-c", "mkdir -p /run/systemd/system/mcpd-rpc.service.d")
+    broken = "printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' >/run/systemd/system/mcpd-rpc.service.d/x.conf"
+    guest.exec("sh", "-c", f"{broken}; systemctl daemon-reload")
+    assert guest.status("mcpctl", "migrate", "--cutover", "--timezone", "UTC") == 69
+    assert guest.request("/api/mcp/status").body["server_running"] is True
+    assert guest.exec("systemctl", "is-enabled", "mcp-legacy.target") == "enabled\n"
+    assert mcpctl(guest, "migrate", "status")["cutovers"][0]["state"] == "rolled back"
