@@ -27,6 +27,8 @@ from mcpd.errors import ConfigError
 DEFAULTS_FILE = Path("/usr/lib/mcpd/mcpd.toml")
 ADMIN_FILE = Path("/etc/mcpd/mcpd.toml")
 ENVIRONMENT_FILE = Path("/etc/default/mcpd")
+BACKUP_REQUEST = "backup-requested"
+"""The file beside the database by which the server asks systemd for a backup (mcpd-backup.path)."""
 
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]

@@ -53,6 +53,7 @@ def run(settings: Config, configuration: Sequence[Path], directory: Path | None 
     database = Path(settings.database.path).absolute()
     directory = directory or Path(settings.backup.directory)
     started_s = time.monotonic()
+    database.with_name(config.BACKUP_REQUEST).unlink(missing_ok=True)  # whoever asked for a backup gets this one
     try:
         made = backups.make(database, contents(settings, configuration), directory, recipient=settings.backup.recipient)
         removed = backups.prune(directory, rules(settings.backup), dry_run=False)

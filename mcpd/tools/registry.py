@@ -9,6 +9,7 @@ from typing import Any
 from mcpd.tools.activities import LOG_ACTIVITY
 from mcpd.tools.agents import HEARTBEAT, UPDATE_STATUS
 from mcpd.tools.asynchronous import AsyncTool
+from mcpd.tools.backups import Backups
 from mcpd.tools.base import Tool
 from mcpd.tools.claims import CHECK_CONFLICTS
 from mcpd.tools.collaborations import REQUEST_COLLABORATION
@@ -34,8 +35,8 @@ TOOLS: Mapping[str, AnyTool] = {
 
 
 def own_tools(exports: Path) -> Sequence[AnyTool]:
-    """Return all tools of mcpd; what is exported goes into the directory *exports*."""
-    return (*TOOLS.values(), CREATE_REPORT, Exporter(exports).tool)
+    """Return all tools of mcpd; what is exported goes into the directory *exports*, beside the database."""
+    return (*TOOLS.values(), CREATE_REPORT, Exporter(exports).tool, Backups(exports.parent).tool)
 
 
 def listing(tool: AnyTool) -> dict[str, Any]:

@@ -32,6 +32,7 @@ TOOLS = [
     "find_component_owner",
     "create_report",
     "export_data",
+    "create_backup",
 ]
 
 

@@ -67,6 +67,14 @@ def test_a_backup_is_made_and_proved_while_writes_go_on_and_can_be_restored(gues
     assert guest.call("heartbeat", agent="load-1").status == 200
 
 
+def test_a_client_has_a_backup_made_that_its_server_cannot_touch(guest: Guest) -> None:
+    made = json.loads(guest.exec("mcpctl", "--json", "call", "create_backup"))
+    assert guest.exec("stat", "-c", "%U", made["path"]) == "mcpd\n"
+    assert made["path"] in guest.journal("-u", "mcpd-backup")
+    pid = guest.show("mcpd-rpc", "MainPID")
+    assert guest.status("nsenter", "-t", pid, "-m", "touch", "/var/backups/mcpd/x") != 0, "the server sees it read-only"
+
+
 def test_a_full_disk_fails_loudly_and_leaves_what_is_there(guest: Guest) -> None:
     there = backups(guest)
     for path in there:

@@ -149,5 +149,5 @@ def test_a_unit_is_short_and_its_sections_are_in_order(unit: Path) -> None:
     assert len(lines) <= 45
     sections = [line for line in lines if line.startswith("[")]
     assert sections == [
-        s for s in ("[Unit]", "[Socket]", "[Timer]", "[Service]", "[Slice]", "[Install]") if s in sections
+        s for s in ("[Unit]", "[Socket]", "[Timer]", "[Path]", "[Service]", "[Slice]", "[Install]") if s in sections
     ]
