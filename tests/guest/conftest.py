@@ -6,7 +6,6 @@ its machine's journal is part of the report.
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Generator, Iterator
 from functools import cached_property
@@ -14,32 +13,41 @@ from pathlib import Path
 
 import pytest
 
-from .machine import ROOT, Guest, script
+from .machine import NAME, ROOT, Guest, script
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 class Packages:
-    """The same files as three versions, each built when it is asked for."""
+    """The package of this checkout, and the same files as two other versions, each made when it is asked for."""
 
     def __init__(self, output: Path) -> None:
         self.output = output
 
-    def _build(self, *options: str) -> Path:
-        command = [str(ROOT / "packaging" / "build-deb"), "--output", str(self.output), *options]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return Path(done.stdout.strip())
-
     @cached_property
     def current(self) -> Path:
-        return self._build("--lintian")
+        return Path(run(ROOT / "packaging" / "build-deb", "--lintian", "--output", self.output))
 
     @cached_property
     def newer(self) -> Path:
-        return self._build("--version-suffix", "+1")
+        return self._renumbered("+1")
 
     @cached_property
     def previous(self) -> Path:
-        return self._build("--version-suffix", "~1")
+        return self._renumbered("~1")
+
+    def _renumbered(self, suffix: str) -> Path:
+        name, version, architecture = self.current.name.split("_")
+        tree, deb = self.output / f"tree{suffix}", self.output / f"{name}_{version}{suffix}_{architecture}"
+        run("dpkg-deb", "--raw-extract", self.current, tree)
+        control = tree / "DEBIAN" / "control"
+        control.write_text(control.read_text().replace(f"Version: {version}\n", f"Version: {version}{suffix}\n"))
+        run("dpkg-deb", "--root-owner-group", "--build", tree, deb)
+        return deb
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +58,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Guest]:
     """A fresh machine without mcpd."""
-    guest = Guest(os.environ.get("MCPD_GUEST", "pytest"))
+    guest = Guest(NAME)
     assert script("up", guest.name) == "running\n"
     yield guest
     script("clean", guest.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from .load import Result
 ROOT = Path(__file__).parents[2]
 GUEST = ROOT / "packaging" / "guest"
 LOAD = Path(__file__).with_name("load.py")
+NAME = os.environ.get("MCPD_GUEST", "pytest")
+"""The guest's name: another one for each checkout whose tests run at the same time."""
 DATABASE = "/var/lib/mcpd/mcp.db"
 
 

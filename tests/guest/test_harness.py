@@ -11,26 +11,26 @@ from pathlib import Path
 
 import pytest
 
-from .machine import GUEST, Guest, script
+from .machine import GUEST, NAME, Guest, script
 
-NAME = "throwaway"
+THROWAWAY = f"{NAME}-throwaway"
 STATE = Path(os.environ.get("GUEST_STATE", "/var/tmp/mcpd-guests"))
 
 
 @pytest.fixture
 def machine() -> Iterator[Guest]:
     started = time.monotonic()
-    assert script("up", NAME) == "running\n"
+    assert script("up", THROWAWAY) == "running\n"
     print(f"booted in {time.monotonic() - started:.2f} s")
-    yield Guest(NAME)
-    script("clean", NAME)
+    yield Guest(THROWAWAY)
+    script("clean", THROWAWAY)
 
 
 def leftovers() -> list[str]:
     """Cgroups, mounts and processes of the machine, as the host sees them."""
-    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/guest-{NAME}")]
-    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f"/{NAME}/" in line]
-    command = ["pgrep", "-fa", f"(machine=g-|guest-|mcpd-guests/){NAME}"]
+    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/guest-{THROWAWAY}")]
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if f"/{THROWAWAY}/" in line]
+    command = ["pgrep", "-fa", f"(machine=g-|guest-|mcpd-guests/){THROWAWAY}"]
     return cgroups + mounts + subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
 
 
@@ -40,37 +40,37 @@ def test_a_running_machine_is_seen_by_the_check_for_leftovers(machine: Guest) ->
 
 def test_powering_off_leaves_the_journal_and_nothing_else(machine: Guest) -> None:
     machine.exec("logger", "the last words")
-    script("down", NAME)
+    script("down", THROWAWAY)
     assert leftovers() == []
     assert "the last words" in machine.journal()
     assert "Journal stopped" in machine.journal()
-    script("clean", NAME)
-    assert not (STATE / NAME).exists()
+    script("clean", THROWAWAY)
+    assert not (STATE / THROWAWAY).exists()
 
 
 def test_killing_a_machine_or_its_nspawn_leaves_nothing(machine: Guest) -> None:
-    script("kill", NAME)
+    script("kill", THROWAWAY)
     assert leftovers() == []
-    script("up", NAME)
-    os.kill(int((STATE / NAME / "pid").read_text()), signal.SIGKILL)
-    script("clean", NAME)
+    script("up", THROWAWAY)
+    os.kill(int((STATE / THROWAWAY / "pid").read_text()), signal.SIGKILL)
+    script("clean", THROWAWAY)
     assert leftovers() == []
-    assert not (STATE / NAME).exists()
+    assert not (STATE / THROWAWAY).exists()
 
 
 def test_booting_twice_replaces_the_first_machine_and_its_files(machine: Guest) -> None:
     machine.exec("touch", "/root/first")
-    assert script("up", NAME) == "running\n"
+    assert script("up", THROWAWAY) == "running\n"
     assert machine.status("test", "-e", "/root/first") == 1
     machine.exec("touch", "/root/second")
-    assert script("up", NAME, "--keep") == "running\n"
+    assert script("up", THROWAWAY, "--keep") == "running\n"
     assert machine.status("test", "-e", "/root/second") == 0
 
 
 def test_a_command_has_its_own_status_and_streams_and_only_the_machine_s_capabilities(machine: Guest) -> None:
     for verb in "exec", "run":
         done = subprocess.run(
-            [GUEST, verb, NAME, "sh", "-c", "cat; echo err >&2; exit 7"],
+            [GUEST, verb, THROWAWAY, "sh", "-c", "cat; echo err >&2; exit 7"],
             input="in",
             capture_output=True,
             text=True,

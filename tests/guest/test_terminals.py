@@ -3,93 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from .conftest import Packages
-from .machine import DATABASE, GUEST, ROOT, Guest
+from .machine import Guest, script
+from .terminals import AGENTS, MANAGER, client, counter, echoes_ms, eventually, history, page, pane, query
 
-AGENTS = {
-    "backend-api": 8090,
-    "database": 8091,
-    "frontend-ui": 8092,
-    "testing": 8093,
-    "instagram": 8094,
-    "supervisor": 8095,
-    "master": 8096,
-    "deployment": 8097,
-    "queue-manager": 8098,
-}
-MANAGER = "mcpd-ttyd-manager.service"
 CGROUPS = "/sys/fs/cgroup"
-
-
-def page(guest: Guest, port: int, *options: str) -> tuple[int, float, str]:
-    """The status, the seconds to the first byte and the text of a terminal's page."""
-    written = "\n%{http_code} %{time_starttransfer}"
-    output = guest.exec("curl", "-sS", "-m", "30", "-w", written, *options, f"http://localhost:{port}/")
-    text, _, trailer = output.rpartition("\n")
-    status, seconds = trailer.split()
-    return int(status), float(seconds), text
-
-
-def client(guest: Guest, code: str) -> str:
-    """Run Python of the host, with the terminal client, in the guest's network."""
-    command = [str(GUEST), "net", guest.name, sys.executable, "-c", f"from tests.tty import *\n{code}"]
-    done: subprocess.CompletedProcess[str]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@contextmanager
-def counter(guest: Guest, port: int) -> Iterator[dict[str, Any]]:
-    """Keep a terminal open in which a counter runs; afterwards the dictionary has what the client saw."""
-    command = [str(GUEST), "net", guest.name, sys.executable, "-m", "tests.tty", str(port)]
-    seen: dict[str, Any] = {}
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        assert process.stdout.readline() == "ready\n"
-        try:
-            yield seen
-        finally:
-            time.sleep(1.0)  # the client is to see the counter go on after what was done to it
-            output, _ = process.communicate("stop\n", timeout=60)
-    seen |= json.loads(output)
-
-
-def pane(guest: Guest, name: str) -> str:
-    socket = f"/run/mcpd/agents/{name}/tmux.sock"
-    tmux = ("runuser", "-u", "mcp-agent", "--", "tmux", "-N", "-S", socket)
-    return guest.exec(*tmux, "display-message", "-p", "-t", f"claude-{name}", "#{pane_pid}").strip()
-
-
-def history(guest: Guest, name: str) -> list[int]:
-    """The numbers that the counter printed, as tmux has them."""
-    socket = f"/run/mcpd/agents/{name}/tmux.sock"
-    tmux = ("runuser", "-u", "mcp-agent", "--", "tmux", "-N", "-S", socket)
-    text = guest.exec(*tmux, "capture-pane", "-p", "-S", "-", "-t", f"claude-{name}")
-    return [int(line[1:]) for line in text.split() if line[:1] == "n" and line[1:].isdigit()]
-
-
-def query(guest: Guest, sql: str) -> list[str]:
-    return guest.exec("runuser", "-u", "mcpd", "--", "sqlite3", DATABASE, sql).splitlines()
-
-
-def eventually(condition: Callable[[], Any], timeout_s: float = 30) -> Any:
-    deadline_s = time.monotonic() + timeout_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline_s, "nothing came of it"
-        time.sleep(0.1)
-    return value
 
 
 def test_nothing_runs_until_somebody_connects_and_then_every_terminal_opens(guest: Guest) -> None:
@@ -185,6 +109,14 @@ for tty in ttys: tty.close()
     assert rss_kb < 100_000
 
 
+def test_the_front_door_adds_less_than_two_milliseconds(guest: Guest) -> None:
+    port = AGENTS["frontend-ui"]
+    direct = f"/proc/{script('leader', guest.name).strip()}/root/run/mcpd/ttyd/frontend-ui/ttyd.sock"
+    straight, through = echoes_ms(guest, (port, direct), (port, None))
+    print(f"echo p50, p95 in ms: straight to ttyd {straight}, through the front door {through}")
+    assert through[1] - straight[1] < 2
+
+
 def freeze(guest: Guest) -> None:
     """Stop the manager's process; the watchdog replaces it."""
     before = guest.show(MANAGER, "MainPID")
@@ -260,8 +192,10 @@ def test_the_recording_of_an_agent_plays(guest: Guest, tmp_path: Path) -> None:
     file.write_text("port = 8090\nrecord = true\n")
     guest.exec("mkdir", "-p", "/etc/mcpd/agents.d")
     guest.push(file, to="/etc/mcpd/agents.d/backend-api.toml")
+    watch = "mcp-watch@backend-api.service"
+    before = guest.show(watch, "InvocationID")
     guest.exec("systemctl", "restart", MANAGER)
-    eventually(lambda: guest.status("systemctl", "is-active", "-q", "mcp-watch@backend-api.service") == 0)
+    eventually(lambda: guest.show(watch, "InvocationID") != before and guest.show(watch, "ActiveState") == "active")
     typed = r"t.type('echo rec\'\'orded\r')"
     code = (
         f"time.sleep(1)\nt = Tty(8090)\nt.read_until('$')\n{typed}\nt.read_until('recorded')\ntime.sleep(1)\nt.close()"
