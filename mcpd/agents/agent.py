@@ -9,6 +9,8 @@ from pathlib import Path
 DEFAULT_USER = "mcp-agent"
 RUNTIME_DIRECTORY = Path("/run/mcpd/agents")
 STATE_DIRECTORY = Path("/var/lib/mcp-agents")
+MANAGER = "mcpd-ttyd-manager.service"
+"""The service that all terminals' sockets start."""
 RESTARTS = ("no", "on-failure", "always")
 
 

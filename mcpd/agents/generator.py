@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mcpd.agents import files
-from mcpd.agents.agent import Agent
+from mcpd.agents.agent import MANAGER, Agent
 from mcpd.agents.machine import Machine
 
 DROP_IN = "50-mcpd.conf"
 UNITS = Path("/usr/lib/systemd/system")
+WANTED_BY = ("mcp.target", MANAGER)
 _IPV6 = Path("/proc/net/if_inet6")
 _LOG_SOCKET = "/run/systemd/journal/dev-log"
 _KMSG = Path("/dev/kmsg")
@@ -37,8 +38,13 @@ def drop_ins(agents: Iterable[Agent], *, ipv6: bool) -> dict[str, str]:
 
 
 def wants(agents: Iterable[Agent]) -> dict[str, Path]:
-    """Return the links that make mcp.target start the terminals' sockets: path → unit file."""
-    return {f"mcp.target.wants/{agent.terminal_unit}": UNITS / "mcp-terminal@.socket" for agent in agents}
+    """Return the links that have the terminals' sockets started: path → unit file.
+
+    systemd starts no socket whose service runs. A restart of the manager that wants them starts those that are new, or
+    that found their port taken before, between its stop and its start, in one transaction.
+    """
+    units = [agent.terminal_unit for agent in agents]
+    return {f"{unit}.wants/{socket}": UNITS / "mcp-terminal@.socket" for unit in WANTED_BY for socket in units}
 
 
 def environment(agent: Agent) -> dict[str, str]:

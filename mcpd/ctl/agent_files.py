@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from mcpd.agents import edit, files, names, units
-from mcpd.agents.agent import Agent, Limits
+from mcpd.agents.agent import MANAGER, Agent, Limits
 from mcpd.agents.keys import LIMITS, RESERVED_PORTS
 from mcpd.ctl import output
 from mcpd.errors import Error, UsageError
@@ -71,7 +71,7 @@ def remove(arguments: argparse.Namespace) -> None:
     if units.has_systemd() and names.is_name(name):
         units.systemctl("stop", f"mcp-*@{name}.*")  # a pattern, since that asks for no unit that is not there
     edit.take_away(name)
-    _reload()
+    _reload(_restart_manager)
     if arguments.json:
         output.print_json({"name": name, "removed": True})
     else:
@@ -128,7 +128,13 @@ def _value(name: str, text: str) -> object:
 def _listen(agent: Agent) -> None:
     active = units.systemctl("show", "--value", "--property=ActiveState", _TARGET).strip()
     if active == "active":
+        _restart_manager()
         units.systemctl("start", agent.terminal_unit)
+
+
+def _restart_manager() -> None:
+    """Have the manager, if it runs, take the sockets that there are now; open terminals stay open."""
+    units.systemctl("try-restart", MANAGER)
 
 
 def _reload(then: Callable[[], None] = lambda: None) -> None:

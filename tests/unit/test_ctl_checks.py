@@ -110,9 +110,12 @@ def test_a_unit_that_systemd_did_not_show_is_not_installed() -> None:
 def test_terminals_are_judged_where_there_are_some() -> None:
     listening = Unit("mcp-terminal@testing.socket", active="active", sub="listening")
     broken = Unit("mcp-terminal@master.socket", active="failed", result="resources")
-    checks = outcomes(units.judge(GOOD | {unit.name: unit for unit in (listening, broken)}))
+    judged = units.judge(GOOD | {unit.name: unit for unit in (listening, broken)})
+    checks = outcomes(judged)
     assert checks["mcp-terminal@testing.socket"] == "ok"
     assert checks["mcp-terminal@master.socket"] == "failed"
+    advice = "mcpctl logs mcp-terminal@master.socket; then systemctl restart mcpd-ttyd-manager.service"
+    assert advice in {check.advice for check in judged}
     assert "terminals" not in checks
 
 
@@ -149,6 +152,15 @@ SOMEBODY = Holder("127.0.0.1:8100")
                 "port 8100",
                 "held by nginx (pid 12) on 0.0.0.0:8100, so mcpd-ws.socket cannot listen",
                 "stop that; then systemctl start mcpd-ws.socket",
+            ),
+        ),
+        (
+            dataclasses.replace(STOPPED, name="mcp-terminal@extra.socket"),
+            [NGINX],
+            failed(
+                "port 8100",
+                "held by nginx (pid 12) on 0.0.0.0:8100, so mcp-terminal@extra.socket cannot listen",
+                "stop that; then systemctl restart mcpd-ttyd-manager.service",
             ),
         ),
         (

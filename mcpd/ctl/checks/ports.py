@@ -98,7 +98,7 @@ def judge(units: Mapping[str, Unit] | None, listening: Mapping[int, Sequence[Hol
 
 def _judge_port(port: int, unit: Unit, holders: Sequence[Holder]) -> Check:
     name = f"port {port}"
-    start = f"systemctl start {unit.name}"
+    start = unit.start if unit.is_terminal else f"systemctl start {unit.name}"
     if unit.is_active and holders:
         return ok(name, f"{USES.get(port, unit.name)}: {unit.name} listens")
     if holders:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mcpd.agents.agent import MANAGER
 from mcpd.ctl.checks.check import Check, failed, ok, skipped, warning
 from mcpd.ctl.client import START
 from mcpd.errors import Unreachable
@@ -42,6 +43,16 @@ class Unit:
     def is_active(self) -> bool:
         """Whether the unit does its work."""
         return self.active == "active"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the manager serves this socket."""
+        return self.name.startswith("mcp-terminal@")
+
+    @property
+    def start(self) -> str:
+        """The command that starts it; a socket whose service runs is started together with that or not at all."""
+        return f"systemctl restart {MANAGER}" if self.is_terminal else START
 
 
 def gather() -> dict[str, Unit] | None:
@@ -97,7 +108,7 @@ def _judge_target(unit: Unit, _units: Mapping[str, Unit]) -> Check:
 def _judge_socket(unit: Unit, _units: Mapping[str, Unit]) -> Check:
     if not unit.is_active and not unit.condition:
         return skipped(unit.name, "is not needed here: its condition is not met")
-    return _usual(unit) or failed(unit.name, "does not listen", START)
+    return _usual(unit) or failed(unit.name, "does not listen", unit.start)
 
 
 def _judge_service(unit: Unit, units: Mapping[str, Unit]) -> Check:
@@ -135,7 +146,7 @@ def _usual(unit: Unit) -> Check | None:
         return failed(unit.name, f"is {unit.load}", f"systemctl status {unit.name}")
     if unit.active == "failed":
         status = f" (exit status {unit.status})" if unit.status else ""
-        return failed(unit.name, f"failed: {unit.result}{status}", f"{_logs(unit)}; then {START}")
+        return failed(unit.name, f"failed: {unit.result}{status}", f"{_logs(unit)}; then {unit.start}")
     state = unit.active if unit.active == unit.sub else f"{unit.active} ({unit.sub})"
     return ok(unit.name, state) if unit.is_active else None
 
@@ -145,7 +156,7 @@ def _logs(unit: Unit) -> str:
 
 
 def _terminals(units: Mapping[str, Unit]) -> list[Check]:
-    found = [unit for name, unit in sorted(units.items()) if name.startswith("mcp-terminal@")]
+    found = [unit for _, unit in sorted(units.items()) if unit.is_terminal]
     return [_judge_socket(unit, units) for unit in found] or [skipped("terminals", "this machine has none")]
 
 

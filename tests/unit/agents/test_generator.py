@@ -84,13 +84,14 @@ def test_a_socket_listens_on_loopback_alone() -> None:
     assert re.findall("ListenStream=(.*)", drop_in(AGENT, "socket", ipv6=False)) == ["127.0.0.1:9000"]
 
 
-def test_the_target_wants_the_sockets_and_no_agent(tmp_path: Path) -> None:
+def test_the_target_and_the_manager_want_the_sockets_and_no_agent(tmp_path: Path) -> None:
     found = files.load([ROOT / "packaging" / "agents.d"], Machine(None))
     generator.write(found, tmp_path, ipv6=True)
-    links = list((tmp_path / "mcp.target.wants").iterdir())
-    assert {link.name for link in links} == {f"mcp-terminal@{name}.socket" for name in found.agents}
-    assert {str(link.readlink()) for link in links} == {"/usr/lib/systemd/system/mcp-terminal@.socket"}
-    assert len(list(tmp_path.iterdir())) == 1 + 4 * len(found.agents)
+    for unit in ("mcp.target", "mcpd-ttyd-manager.service"):
+        links = list((tmp_path / f"{unit}.wants").iterdir())
+        assert {link.name for link in links} == {f"mcp-terminal@{name}.socket" for name in found.agents}
+        assert {str(link.readlink()) for link in links} == {"/usr/lib/systemd/system/mcp-terminal@.socket"}
+    assert len(list(tmp_path.iterdir())) == 2 + 4 * len(found.agents)
 
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40).filter(keys.KEYS["role"].fits)
