@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.functional.terminals import TTYD, Terminals
@@ -49,35 +50,83 @@ def throughput_mb_s(tty: Tty) -> float:
     return _OUTPUT_BYTES / 1e6 / (time.perf_counter() - started_s)
 
 
-def measure(terminals: Plain) -> None:
-    """Measure both ways and print the figures."""
+@dataclass(frozen=True)
+class Echo:
+    """How long a key takes there and back, in µs."""
+
+    p50_us: float
+    p95_us: float
+    p99_us: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Both ways to the same ttyd: straight to its socket, and through the front door."""
+
+    direct: Echo
+    door: Echo
+    direct_mb_s: float
+    door_mb_s: float
+
+    @property
+    def added_p95_us(self) -> float:
+        """What the front door adds to an echo."""
+        return self.door.p95_us - self.direct.p95_us
+
+    @property
+    def throughput_ratio(self) -> float:
+        """How much of the throughput is left behind the front door."""
+        return self.door_mb_s / self.direct_mb_s
+
+    def __str__(self) -> str:
+        ways = {"direct": self.direct, "door": self.door}
+        row = "echo {:6} p50 {:6.0f} us  p95 {:6.0f} us  p99 {:6.0f} us"
+        lines = [row.format(way, echo.p50_us, echo.p95_us, echo.p99_us) for way, echo in ways.items()]
+        ratio = self.door.p50_us / self.direct.p50_us
+        lines.append(f"echo added  p95 {self.added_p95_us:6.0f} us, ratio p50 {ratio:.2f}")
+        rates = f"direct {self.direct_mb_s:.0f} MB/s, door {self.door_mb_s:.0f} MB/s"
+        return "\n".join([*lines, f"throughput {rates}, ratio {self.throughput_ratio:.2f}"])
+
+
+def _percentiles(samples_us: list[float]) -> Echo:
+    ordered = sorted(samples_us[_WARM:])
+    return Echo(statistics.median(ordered), *(ordered[int(len(ordered) * share)] for share in (0.95, 0.99)))
+
+
+def measure(terminals: Plain) -> Figures:
+    """Measure both ways, turn by turn."""
     port, path = terminals.ports["alpha"], str(terminals.run / "alpha" / "ttyd.sock")
     get(port)
     ways = {"direct": Tty(port, path=path), "door": Tty(port)}
     for tty in ways.values():
         tty.type("PS1=; stty -echoctl; echo re''ady\r")
         tty.read_until("ready")
-    found: dict[str, list[float]] = {way: [] for way in ways}
+    samples_us: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(_ECHOES):
         for way, tty in ways.items():
-            found[way].append(echo_us(tty))
-    for way, samples in found.items():
-        ordered = sorted(samples[_WARM:])
-        found[way] = [statistics.median(ordered), ordered[int(len(ordered) * 0.95)], ordered[int(len(ordered) * 0.99)]]
-        print(f"echo {way:6} p50 {found[way][0]:6.0f} us  p95 {found[way][1]:6.0f} us  p99 {found[way][2]:6.0f} us")
-    added = [door - direct for door, direct in zip(found["door"], found["direct"], strict=True)]
-    ratio = found["door"][0] / found["direct"][0]
-    print(f"echo added  p50 {added[0]:6.0f} us  p95 {added[1]:6.0f} us  ratio p50 {ratio:.2f}")
+            samples_us[way].append(echo_us(tty))
     for tty in ways.values():
         tty.type("\r")
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(_ROUNDS):
         for way, tty in ways.items():
             rates[way].append(throughput_mb_s(tty))
-    direct, door = (statistics.median(rates[way]) for way in ("direct", "door"))
-    print(f"throughput direct {direct:.0f} MB/s, door {door:.0f} MB/s, ratio {door / direct:.2f}")
     for tty in ways.values():
         tty.close()
+    echo = {way: _percentiles(samples_us[way]) for way in ways}
+    mb_s = {way: statistics.median(rates[way]) for way in ways}
+    return Figures(echo["direct"], echo["door"], mb_s["direct"], mb_s["door"])
+
+
+def run(directory: Path) -> Figures:
+    """Measure in *directory*, which is empty."""
+    terminals = Plain(directory)
+    try:
+        terminals.migrate()
+        terminals.start()
+        return measure(terminals)
+    finally:
+        terminals.close()
 
 
 def main() -> None:
@@ -85,13 +134,7 @@ def main() -> None:
     if not TTYD:
         sys.exit("there is no ttyd; MCPD_TTYD may name one")
     with tempfile.TemporaryDirectory() as directory:
-        terminals = Plain(Path(directory))
-        try:
-            terminals.migrate()
-            terminals.start()
-            measure(terminals)
-        finally:
-            terminals.close()
+        print(run(Path(directory)))
 
 
 if __name__ == "__main__":
