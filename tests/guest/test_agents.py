@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import Packages
 from .machine import Guest
-from .terminals import AGENTS, eventually, pane
+from .terminals import AGENTS, MANAGER, eventually, pane
 
 FOLDER = "/etc/mcpd/agents.d"
 OPEN = ("listening", "running")
@@ -285,7 +285,8 @@ def test_agents_come_and_go(guest: Guest) -> None:
     assert guest.exec("ss", "-Hltn", "sport = :8098") == ""
     guest.exec("rm", f"{FOLDER}/queue-manager.toml")
     guest.exec("systemctl", "daemon-reload")
-    guest.exec("systemctl", "start", "mcp-terminal@queue-manager.socket")
+    guest.exec("systemctl", "restart", MANAGER)
+    assert guest.show("mcp-terminal@queue-manager.socket", "SubState") in OPEN
 
 
 def test_no_restart_or_upgrade_of_mcpd_touches_an_agent(guest: Guest, packages: Packages) -> None:
