@@ -1,6 +1,7 @@
 """Who is calling: the user behind a connection, by the kernel's word, and whether that user may call at all.
 
-Unix socket: SO_PEERCRED. Loopback TCP: the owner of the other end (sockdiag). No secret is needed on one machine.
+Unix socket: SO_PEERCRED, and the cgroup of the process tells whether it is an agent. Loopback TCP: the owner of the
+other end (sockdiag). No secret is needed on one machine.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import pwd
 import socket
 import struct
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from mcpd.access.cgroups import agent_of
 from mcpd.access.sockdiag import socket_owner
 from mcpd.errors import AccessDenied
 
@@ -23,11 +26,15 @@ _CACHE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: ``name`` for audit and journal, ``admitted`` and, if not, why in ``refusal``."""
+    """Who calls: ``name`` for audit and journal, ``admitted`` and, if not, why in ``refusal``.
+
+    ``is_agent`` where it is an agent, or a user whom only agents' files make one who may call.
+    """
 
     name: str
     admitted: bool
     refusal: str = ""
+    is_agent: bool = False
 
     def require_admitted(self) -> None:
         """Raise ``AccessDenied`` unless this caller may use mcpd."""
@@ -40,20 +47,29 @@ REMOTE = Caller("remote", False, "this connection comes from another machine; on
 
 
 class Callers:
-    """Identify connections; *open_loopback* admits everyone, else root, our own user and members of *admin_group*."""
+    """Identify connections; *open_loopback* admits everyone, else root, our own user and members of *admin_group*.
 
-    def __init__(self, admin_group: str, *, open_loopback: bool) -> None:
+    With *agent_users*, which returns the users that agents run as, those are admitted too, and on a Unix socket an
+    agent is known as itself.
+    """
+
+    def __init__(
+        self, admin_group: str, *, open_loopback: bool, agent_users: Callable[[], Collection[str]] | None = None
+    ) -> None:
         self._admin_group = admin_group
         self._open = open_loopback
+        self._agent_users = agent_users
         self._cache: dict[int, tuple[float, Caller]] = {}
 
     def identify(self, connection: socket.socket) -> Caller:
         """Return who holds the other end of *connection*."""
         if not _is_local(connection):
             return REMOTE
-        uid = _peer_uid(connection)
+        pid, uid = _peer(connection)
         if uid is None:
             return Caller("unknown", True) if self._open else UNKNOWN
+        if pid is not None and self._agent_users is not None and (agent := agent_of(pid, uid)) is not None:
+            return Caller(f"agent:{agent}", True, is_agent=True)
         # The user database may be slow (LDAP) and does not change often.
         known = self._cache.get(uid)
         now = time.monotonic()
@@ -71,6 +87,8 @@ class Callers:
             name, member = user.pw_name, self._is_member(user)
         if self._open or member or uid in (0, os.geteuid()):
             return Caller(name, True)
+        if self._agent_users is not None and name in self._agent_users():
+            return Caller(name, True, is_agent=True)
         hint = f"an administrator may run: usermod -aG {self._admin_group} {name}"
         return Caller(name, False, f"user {name} is not in group {self._admin_group}; {hint}")
 
@@ -91,12 +109,14 @@ def _is_local(connection: socket.socket) -> bool:
         return False
 
 
-def _peer_uid(connection: socket.socket) -> int | None:
+def _peer(connection: socket.socket) -> tuple[int | None, int | None]:
+    """Return the process and the user at the other end, None for what the kernel does not tell."""
     if connection.family == socket.AF_UNIX:
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        return int(_CREDENTIALS.unpack(raw)[1])
+        pid, uid, _ = _CREDENTIALS.unpack(raw)
+        return int(pid), int(uid)
     try:
         peer, local = connection.getpeername(), connection.getsockname()
     except OSError:
-        return None
-    return socket_owner(connection.family, peer[:2], local[:2])
+        return None, None
+    return None, socket_owner(connection.family, peer[:2], local[:2])

@@ -8,10 +8,12 @@ import pwd
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from mcpd.access.callers import Callers
+from mcpd.access.cgroups import agent_in, agent_of
 from mcpd.access.origins import OriginGuard
 from mcpd.access.sockdiag import socket_owner
 from mcpd.errors import AccessDenied
@@ -137,3 +139,58 @@ def test_membership_of_the_group_admits_and_its_lack_tells_what_to_do() -> None:
     assert Callers("no-such-group", open_loopback=False)._judge(nobody.pw_uid).admitted is False
     assert Callers("no-such-group", open_loopback=False)._judge(54321).name == "uid:54321"
     assert Callers("no-such-group", open_loopback=True)._judge(54321).admitted
+
+
+OURS = "0::/system.slice/mcpd-rpc.service\n"
+AGENT = "/mcp.slice/mcp-agents.slice/mcp-agent@backend-api.service"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "ours"),
+    [
+        (f"0::{AGENT}\n", OURS),
+        (f"0::{AGENT}/deeper\n", OURS),
+        (f"0::/machine.slice/box.scope{AGENT}\n", "0::/machine.slice/box.scope/system.slice/mcpd-rpc.service\n"),
+        (f"4:memory:/x\n1:name=systemd:{AGENT}\n0::/\n", "1:name=systemd:/system.slice/mcpd-rpc.service\n0::/\n"),
+        (f"0::{AGENT}\n", "0::/\n"),
+    ],
+)
+def test_a_process_in_an_agents_unit_is_that_agent(cgroup: str, ours: str) -> None:
+    assert agent_in(cgroup, ours) == "backend-api"
+
+
+@pytest.mark.parametrize(
+    "cgroup",
+    [
+        "",
+        "0::/\n",
+        f"0::/user.slice/user-1000.slice/user@1000.service{AGENT}\n",  # where that user makes groups of any name
+        "0::/system.slice/mcp-agent@backend-api.service\n",
+        "0::/mcp.slice/mcp-agents.slice/mcp-watch@backend-api.service\n",
+        f"0::{AGENT.replace('backend', '..')}\n",
+        f"0::{AGENT.replace('.service', '.service.d')}\n",
+        f"4:memory:{AGENT}\n",
+    ],
+)
+def test_a_process_anywhere_else_is_no_agent(cgroup: str) -> None:
+    assert agent_in(cgroup, OURS) is None
+
+
+def test_a_number_that_another_user_has_by_now_is_no_agent(tmp_path: Path) -> None:
+    for name in ("self", "7"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "self" / "cgroup").write_text(OURS)
+    (tmp_path / "7" / "cgroup").write_text(f"0::{AGENT}\n")
+    (tmp_path / "7" / "status").write_text("Name:\tx\nUmask:\t0022\nUid:\t1000\t1001\t1000\t1000\nGid:\t5\n")
+    assert agent_of(7, 1001, tmp_path) == "backend-api"
+    assert agent_of(7, 1002, tmp_path) is None
+    assert agent_of(8, 1001, tmp_path) is None
+
+
+def test_the_users_of_agents_are_admitted_as_agents() -> None:
+    nobody = pwd.getpwnam("nobody")
+    callers = Callers("no-such-group", open_loopback=False, agent_users=lambda: {"nobody"})
+    judged = callers._judge(nobody.pw_uid)
+    assert (judged.name, judged.admitted, judged.is_agent) == ("nobody", True, True)
+    assert not callers._judge(os.geteuid()).is_agent
+    assert not callers._judge(pwd.getpwnam("daemon").pw_uid).admitted
