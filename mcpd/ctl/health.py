@@ -68,7 +68,7 @@ def _check_system() -> Iterator[Check]:
     tcp = ports.probe(f"http://127.0.0.1:{ports.RPC_PORT}")
     yield ports.judge_probe(f"port {ports.RPC_PORT}", tcp, listening.get(ports.RPC_PORT, ()))
     yield from ports.judge(found, listening)
-    yield from agents.judge(agent_files.load(), agents.find_tmux())
+    yield from agents.judge(agent_files.load(), agents.find_tmux(), agents.find_ttyd())
 
 
 def check_configuration(files: Sequence[Path] | None) -> tuple[Check, str | None]:

@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -65,6 +65,7 @@ class Observer(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._reader = ControlReader()
         self._answers: deque[Callable[[Answer], None]] = deque()
+        self._asking: set[asyncio.Future[Answer]] = set()
         self._pane = ""
         self._asked = self._stale = self._subscribed = False
         self._last_look: asyncio.TimerHandle | None = None
@@ -90,8 +91,22 @@ class Observer(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         if self._last_look is not None:
             self._last_look.cancel()
+        for future in list(self._asking):
+            future.cancel()
         if self._watched is not None:
             self._watched.watch_ended(self)
+
+    async def ask(self, commands: Sequence[bytes]) -> list[Answer]:
+        """Return tmux's answers to *commands*, a line each; raises ``CancelledError`` if the watch ends before."""
+        futures = [self._future(command) for command in commands]
+        return [await future for future in futures]
+
+    def _future(self, command: bytes) -> asyncio.Future[Answer]:
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asking.add(future)
+        future.add_done_callback(self._asking.discard)
+        self._send(command, lambda answer: None if future.done() else future.set_result(answer))
+        return future
 
     def close(self) -> None:
         """End the watch; tmux's client ends with it."""

@@ -69,6 +69,7 @@ class Terminal:
         self._sight = Sight(self.units[agent.unit])
         self._screen: tuple[str, ...] = ()
         self._observer: Observer | None = None
+        self._seen = asyncio.Event()
         self._starting: asyncio.Task[None] | None = None
         self._came_up = asyncio.Event()
         self._again: asyncio.TimerHandle | None = None
@@ -88,6 +89,11 @@ class Terminal:
     def unit(self) -> Unit:
         """The agent's own unit."""
         return self.units[self.agent.unit]
+
+    @property
+    def state(self) -> State:
+        """What the agent does."""
+        return State(self._live.state)
 
     @property
     def screen(self) -> str:
@@ -130,16 +136,27 @@ class Terminal:
         if self._observer is not None:
             self._observer.close()
         self._observer = observer
+        self._seen.clear()
 
     def watch_ended(self, observer: Observer) -> None:
         """Note that *observer* is gone; its unit connects again."""
         if self._observer is observer:
             self._observer = None
+            self._seen.clear()
         if self._recorder is not None:
             self._recorder.close()
 
+    async def observer(self, timeout_s: float) -> Observer | None:
+        """Return who watches, once it knows the pane; None if it does not within *timeout_s*."""
+        try:
+            await asyncio.wait_for(self._seen.wait(), timeout_s)
+        except TimeoutError:
+            return None
+        return self._observer
+
     def pane_changed(self, pane: Pane) -> None:
         """Take note of what is new about the pane, of which output is one thing."""
+        self._seen.set()
         self._sight = replace(self._sight, pane_dead=pane.dead, dead_status=pane.dead_status, output_us=now_us())
         if self._recorder is not None:
             self._recorder.resized(pane.width, pane.height, now_us())
@@ -213,7 +230,7 @@ class Terminal:
                         raise NoTerminal(pages.no_answer(self.agent.ttyd_unit, exc.strerror or str(exc))) from exc
                 await asyncio.sleep(_DIAL_STEP_S)
             elif step is Step.START:
-                await self._start()
+                await self.start()
             elif step is Step.WAIT:
                 await self._wait()
             else:
@@ -228,8 +245,8 @@ class Terminal:
         except TimeoutError:
             raise NoTerminal(pages.stopped(self.agent.name)) from None
 
-    async def _start(self) -> None:
-        """Have both units started; who comes meanwhile waits for the same start."""
+    async def start(self) -> None:
+        """Have both units started; who comes meanwhile waits for the same start. Raises ``NoTerminal``."""
         if self._starting is None or self._starting.done():
             self._starting = asyncio.create_task(self._start_units())
         await asyncio.shield(self._starting)
@@ -249,6 +266,14 @@ class Terminal:
                     raise NoTerminal(pages.not_started(self.units[name], job))
         except Unreachable as error:
             raise NoTerminal(pages.no_systemd(error.message)) from error
+
+    async def control(self, member: str, timeout_s: float) -> None:
+        """Start, stop or restart the agent by *member* of systemd's manager; raises ``NoTerminal``, ``Unreachable``."""
+        systemd = self._context.systemd
+        job = await systemd.job(member, self.agent.unit, timeout_s)
+        self.unit_changed(await systemd.unit(self.agent.unit))
+        if job != "done" or self.unit.is_up == (member == "StopUnit"):
+            raise NoTerminal(pages.not_done(self.unit, job))
 
     def enter(self) -> None:
         """Count one more who is connected or waits."""

@@ -18,9 +18,11 @@ from mcpd import __version__, sd
 from mcpd.access.callers import Caller, Callers
 from mcpd.access.origins import OriginGuard
 from mcpd.agents import files
+from mcpd.agents.agent import RUNTIME_DIRECTORY
 from mcpd.agents.files import Agents
 from mcpd.config import Config
 from mcpd.daemons import relay, runtime
+from mcpd.daemons.commander import Commander
 from mcpd.daemons.ledger import Ledger
 from mcpd.daemons.observer import Observer
 from mcpd.daemons.relay import Front, Relay
@@ -39,6 +41,8 @@ from mcpd.terminals.systemd import Systemd
 NAME = "mcpd-ttyd-manager"
 WATCH = "watch"
 """The name of the socket that the agents' watch units connect to."""
+CONTROL = "control"
+"""The name of the socket on which mcpd-rpc gives orders."""
 RUN_DIRECTORY = Path("/run/mcpd/ttyd")
 RECORDINGS = "recordings"
 _BACKLOG = 4096
@@ -55,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--run-directory", metavar="DIRECTORY", type=Path, default=RUN_DIRECTORY, help="where ttyd listens"
     )
+    result.add_argument(
+        "--lock-directory", metavar="DIRECTORY", type=Path, default=RUNTIME_DIRECTORY, help="lock terminals here"
+    )
     return result
 
 
@@ -66,25 +73,28 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What systemd passed: the agents' sockets by name, the watch sockets, and the relays of our predecessor."""
+    """What systemd passed: the agents' sockets by name, those to watch and to command, our predecessor's relays."""
 
     agents: list[tuple[str, socket.socket]]
     watch: list[socket.socket]
+    control: list[socket.socket]
     kept: list[tuple[str, socket.socket]]
 
 
 def passed_sockets() -> Passed:
     """Take the sockets over; raises ``ConfigError`` when there are none."""
-    found = Passed([], [], [])
+    found = Passed([], [], [], [])
     for name, sock in sd.listen_sockets():
         sock.setblocking(False)
         if name == WATCH:
             found.watch.append(sock)
+        elif name == CONTROL:
+            found.control.append(sock)
         elif name.startswith(f"{relay.KEPT}."):
             found.kept.append((name, sock))
         else:
             found.agents.append((name, sock))
-    if not found.agents and not found.watch:
+    if not (found.agents or found.watch or found.control):
         raise ConfigError(f"no sockets: {NAME} is started by the sockets of the terminals")
     return found
 
@@ -95,19 +105,19 @@ def _serve(config: Config, arguments: argparse.Namespace) -> None:
     schema.check(db)
     agents = files.load(arguments.agents or files.DIRECTORIES)
     try:
-        uvloop.run(_run(config, db, agents, passed_sockets(), arguments.run_directory))
+        uvloop.run(_run(config, db, agents, passed_sockets(), arguments))
     finally:
         db.close()
 
 
-async def _run(config: Config, db: Database, agents: Agents, passed: Passed, run_directory: Path) -> None:
+async def _run(config: Config, db: Database, agents: Agents, passed: Passed, arguments: argparse.Namespace) -> None:
     log = logging.getLogger(sd.LOGGER_NAME)
     for fault in agents.faults:
         log.warning("%s", fault)
     stopped = runtime.stop_event()
     notifier = sd.Notifier()
     ledger = Ledger(db, log)
-    manager = Manager(config, agents, ledger, run_directory)
+    manager = Manager(config, agents, ledger, arguments.run_directory, arguments.lock_directory)
     known, rows = {live.agent: live for live in terminals.states(db)}, terminals.viewers(db)
     await manager.start(known)
     await manager.adopt(passed.kept, rows, notifier)
@@ -134,7 +144,9 @@ async def _run(config: Config, db: Database, agents: Agents, passed: Passed, run
 class Manager:
     """The door to all terminals: judges knocks, opens, and keeps count (``relay.Door``)."""
 
-    def __init__(self, config: Config, agents: Agents, ledger: Ledger, run_directory: Path) -> None:
+    def __init__(
+        self, config: Config, agents: Agents, ledger: Ledger, run_directory: Path, lock_directory: Path
+    ) -> None:
         self.header_timeout_s = config.server.header_timeout_s
         self.max_header_bytes = config.server.max_header_bytes
         self.relays: set[Relay] = set()
@@ -150,6 +162,7 @@ class Manager:
         self._context = Context(config.terminals, self._systemd, ledger, self._log, run_directory, recordings)
         self._terminals: dict[str, Terminal] = {}
         self._by_unit: dict[str, Terminal] = {}
+        self._commander = Commander(self._find, lock_directory)
         self._fronts: set[Front] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[asyncio.Server] = []
@@ -186,7 +199,7 @@ class Manager:
                 sock.close()
 
     async def listen(self, passed: Passed) -> None:
-        """Serve the agents' ports and the watch socket."""
+        """Serve the agents' ports, the watch socket and the control socket."""
         loop = asyncio.get_running_loop()
         for name, sock in passed.agents:
             server = await loop.create_server(lambda name=name: Front(self, name), sock=sock, backlog=_BACKLOG)  # type: ignore[misc]
@@ -194,6 +207,8 @@ class Manager:
         for sock in passed.watch:
             # Not create_unix_server: that would remove the file, which is systemd's, when it closes.
             self._listeners.append(await loop.create_server(lambda: Observer(self._find), sock=sock))
+        for sock in passed.control:
+            self._listeners.append(await self._commander.listen(sock))
 
     def _find(self, name: str) -> Terminal | None:
         return self._terminals.get(name)
@@ -312,6 +327,7 @@ class Manager:
             listener.close()
         for task in list(self._tasks):
             task.cancel()
+        self._commander.close()
         for terminal in self._terminals.values():
             terminal.close()
         if notifier.can_store():

@@ -60,6 +60,12 @@ def states(db: Database, limit: int = 1000) -> list[LiveState]:
     return [LiveState(*row) for row in rows]
 
 
+def find(db: Database, agent: str) -> LiveState | None:
+    """Return what is known of *agent*, None if it never ran."""
+    row = db.one(f"SELECT {_COLUMNS} FROM terminal_states WHERE agent = ?", (agent,))  # noqa: S608
+    return None if row is None else LiveState(*row)
+
+
 def opened(db: Database, viewer: Viewer) -> None:
     """Record that *viewer* came: row, audit and event."""
     db.execute("INSERT OR REPLACE INTO terminal_viewers VALUES (?, ?, ?, ?)", dataclasses.astuple(viewer))

@@ -58,6 +58,13 @@ def no_ttyd() -> Trouble:
     )
 
 
+def not_done(unit: Unit, job: str) -> Trouble:
+    """An agent's *unit* is not in the state that was asked for; *job* is how systemd's job ended."""
+    status = "" if unit.exit_status is None else f", exit status {unit.exit_status}"
+    reason = f"{unit.name} is {unit.active}: {unit.result if unit.result != 'success' else job}{status}"
+    return Trouble(503, reason, (f"journalctl -u {unit.name}",))
+
+
 def not_started(unit: Unit, job: str) -> Trouble:
     """*unit* could not be started; *job* is how systemd's job ended (JobRemoved of org.freedesktop.systemd1)."""
     if job == "assert":

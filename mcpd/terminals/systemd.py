@@ -98,17 +98,19 @@ class Systemd:
         return list(body)
 
     async def start(self, unit: str, timeout_s: float) -> str:
-        """Start *unit* and all it needs; return how the job ended: done, failed, dependency, assert, timeout …
-
-        Raises ``Unreachable`` when systemd does not take the job.
-        """
-        return await self._job("StartUnit", unit, timeout_s)
+        """Start *unit* and all it needs; return and raise as ``job`` does."""
+        return await self.job("StartUnit", unit, timeout_s)
 
     async def stop(self, unit: str, timeout_s: float) -> str:
-        """Stop *unit*; return and raise as ``start`` does."""
-        return await self._job("StopUnit", unit, timeout_s)
+        """Stop *unit*; return and raise as ``job`` does."""
+        return await self.job("StopUnit", unit, timeout_s)
 
-    async def _job(self, member: str, unit: str, timeout_s: float) -> str:
+    async def job(self, member: str, unit: str, timeout_s: float) -> str:
+        """Do *member* (StartUnit, StopUnit, RestartUnit) with *unit*.
+
+        Return how the job ended: done, failed, dependency, assert, timeout … Raises ``Unreachable`` when systemd does
+        not take the job.
+        """
         (job,) = await self._call(_PATH, _MANAGER, member, "ss", [unit, "replace"])
         if job in self._finished:
             return self._finished.pop(job)

@@ -6,6 +6,7 @@ Root, the agent's own user and mcpd's daemons reach it (the mode of the socket, 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ TIMEOUT_S = 5.0
 _FIELDS = ("pane_dead", "pane_dead_status", "pane_dead_signal", "pane_in_mode", "cursor_x", "cursor_y", "pane_pid")
 _FORMAT = "\t".join(f"#{{{field}}}" for field in _FIELDS)
 _CHUNK_CHARS = 2000  # of at most four bytes each; tmux takes messages of 16 KiB
-_BUFFER = "mcpd"
+BUFFER = "mcpd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,21 @@ class Tmux:
         return ["tmux", "-u", "-N", "-S", str(self.socket), *arguments]
 
     def run(self, *arguments: str, text: str | None = None) -> str:
-        """Run a tmux command with *text* as its input; return its output.
+        """Run one tmux command, whose *arguments* are taken as they are, with *text* as its input; return its output.
 
         Raises ``AgentNotRunning`` where there is no server, ``AgentFailed`` where it says no or does not answer,
         ``AccessDenied`` where it is not ours to ask, ``Unreachable`` without tmux.
         """
+        return self._execute([*map(_argument, arguments)], text)
+
+    def run_together(self, *commands: Sequence[str]) -> str:
+        """Run *commands* at once, nothing in between; return their output, one behind the other; raises as ``run``."""
+        joined: list[str] = []
+        for command in commands:
+            joined += [*map(_argument, command), ";"]
+        return self._execute(joined[:-1], None)
+
+    def _execute(self, arguments: Sequence[str], text: str | None) -> str:
         try:
             done = subprocess.run(  # noqa: S603 - the arguments reach no shell
                 self.command(*arguments),
@@ -75,20 +86,20 @@ class Tmux:
             message = f"{self.session}: tmux did not answer within {TIMEOUT_S:.0f} s; is the agent frozen?"
             raise AgentFailed(message) from exc
         if done.returncode:
-            raise self._failure(done.stderr.decode(errors="replace").strip())
+            raise self.failure(done.stderr.decode(errors="replace").strip())
         return done.stdout.decode(errors="replace")
 
     def screen(self) -> Screen:
         """Return what the agent's pane shows and how it is."""
         ask = ("display-message", "-p", "-t", self.target, _FORMAT)
-        head, _, text = self.run(*ask, ";", "capture-pane", "-p", "-t", self.target).partition("\n")
+        head, _, text = self.run_together(ask, ("capture-pane", "-p", "-t", self.target)).partition("\n")
         dead, status, signal, in_mode, column, row, pid = head.split("\t")
         ended = (f"signal {signal}" if signal else f"status {status}") if dead == "1" else ""
-        return Screen(_lines(text), (int(column), int(row)), int(pid or 0), ended, in_mode not in ("", "0"))
+        return Screen(lines_of(text), (int(column), int(row)), int(pid or 0), ended, in_mode not in ("", "0"))
 
     def capture(self, history_lines: int = 0) -> tuple[str, ...]:
         """Return the lines of the pane, and *history_lines* above them, without the blank ones at the end."""
-        return _lines(self.run("capture-pane", "-p", "-t", self.target, "-S", str(-history_lines)))
+        return lines_of(self.run("capture-pane", "-p", "-t", self.target, "-S", str(-history_lines)))
 
     def leave_mode(self) -> None:
         """Bring the pane back from its history, where keys would go to tmux instead of the agent."""
@@ -97,18 +108,23 @@ class Tmux:
     def send_text(self, text: str) -> None:
         """Type *text* literally; what is too long for one message of tmux goes in several."""
         for start in range(0, len(text), _CHUNK_CHARS):
-            self.run("send-keys", "-l", "-t", self.target, "--", _argument(text[start : start + _CHUNK_CHARS]))
+            self.run("send-keys", "-l", "-t", self.target, "--", text[start : start + _CHUNK_CHARS])
 
     def paste(self, text: str) -> None:
         """Paste *text* as a terminal does: in brackets if the program asked for that, lines ended by Return."""
-        self.run("load-buffer", "-b", _BUFFER, "-", text=text)
-        self.run("paste-buffer", "-d", "-p", "-b", _BUFFER, "-t", self.target)
+        self.load_buffer(text)
+        self.run("paste-buffer", "-d", "-p", "-b", BUFFER, "-t", self.target)
+
+    def load_buffer(self, text: str) -> None:
+        """Have *text* ready to be pasted."""
+        self.run("load-buffer", "-b", BUFFER, "-", text=text)
 
     def send_keys(self, *keys: str) -> None:
         """Press *keys*, named as tmux names them."""
-        self.run("send-keys", "-t", self.target, "--", *map(_argument, keys))
+        self.run("send-keys", "-t", self.target, "--", *keys)
 
-    def _failure(self, said: str) -> Exception:
+    def failure(self, said: str) -> Exception:
+        """Return the error that tmux's complaint *said* means."""
         if "no server" in said or "No such file" in said or "Connection refused" in said or "can't find" in said:
             return AgentNotRunning(f"{self.session} is not running")
         if "ermission denied" in said or "access not allowed" in said:
@@ -121,5 +137,6 @@ def _argument(text: str) -> str:
     return f"{text[:-1]}\\;" if text.endswith(";") else text
 
 
-def _lines(text: str) -> tuple[str, ...]:
+def lines_of(text: str) -> tuple[str, ...]:
+    """Return the lines of *text* without blanks at their ends and without the blank lines at its end."""
     return tuple(line.rstrip() for line in text.rstrip().split("\n"))

@@ -94,7 +94,7 @@ class FakeSystemd:
     def _answer(self, message: Message) -> Message | None:
         if message.message_type is not MessageType.METHOD_CALL:
             return None
-        if message.member in ("StartUnit", "StopUnit"):
+        if message.member in ("StartUnit", "StopUnit", "RestartUnit"):
             return self._job(message)
         if message.member == "GetAll":
             unit = next((unit for name, unit in self.units.items() if unit_path(name) == message.path), None)
@@ -114,9 +114,11 @@ class FakeSystemd:
         return Message.new_method_return(message, "o", [job])
 
     def _carry_out(self, member: str, name: str, job: str) -> None:
-        result = self.refuses.get(name, "done") if member == "StartUnit" else "done"
-        if member == "StopUnit":
+        result = "done" if member == "StopUnit" else self.refuses.get(name, "done")
+        if member in ("StopUnit", "RestartUnit"):
             self.end(name)
+        if member == "StopUnit":
+            pass
         elif result == "done" and self.units[name].active != "active":
             self.units[name].processes = self.units[name].start()
             self.change(name, "active")
@@ -167,6 +169,10 @@ class Terminals(Daemon):
         self._watch = socket.socket(socket.AF_UNIX)
         self._watch.bind(f"{self.run}/watch.sock")
         self._watch.listen(64)
+        self.control = self.run / "control.sock"
+        self._control = socket.socket(socket.AF_UNIX)
+        self._control.bind(str(self.control))
+        self._control.listen(64)
         self._bus = self._start_bus()
         self.systemd = FakeSystemd(self.environment["DBUS_SYSTEM_BUS_ADDRESS"])
         for number, name in enumerate(names):
@@ -176,17 +182,18 @@ class Terminals(Daemon):
             self.systemd.units[f"mcp-ttyd@{name}.service"] = FakeUnit(lambda name=name: self._start_ttyd(name))  # type: ignore[misc]
 
     def program(self) -> list[str]:
-        return ["mcpd.daemons.ttyd_manager", "--agents", str(self.agents), "--run-directory", str(self.run)]
+        found = {"agents": self.agents, "run-directory": self.run, "lock-directory": self.run}
+        return ["mcpd.daemons.ttyd_manager", *(f"--{option}={path}" for option, path in found.items())]
 
     def listening(self) -> list[tuple[str, int]]:
         found = [(name, sock.fileno()) for name, sock in self._sockets.items()]
-        return [*found, ("watch", self._watch.fileno())]
+        return [*found, ("watch", self._watch.fileno()), ("control", self._control.fileno())]
 
     def _start_bus(self) -> subprocess.Popen[bytes]:
         path, config = self.run / "bus", self.run / "bus.conf"
         config.write_text(_BUS.format(path=path))
         process = subprocess.Popen(["dbus-daemon", f"--config-file={config}", "--nofork"], stderr=subprocess.DEVNULL)
-        wait_until(path.exists, "the bus listens")
+        wait_until(lambda: path.exists() and not _refuses(path), "the bus listens")
         self.environment["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={path}"
         return process
 
@@ -220,7 +227,7 @@ class Terminals(Daemon):
         group = next(root for root in _CGROUPS if (root / "cgroup.procs").exists()) / f"mcp-watch@{name}.service"
         group.mkdir(exist_ok=True)
         self._groups.append(group)
-        tmux = ["tmux", "-C", "-S", str(self.run / name / "tmux.sock")]
+        tmux = ["tmux", "-u", "-C", "-S", str(self.run / name / "tmux.sock")]
         attach = ["attach-session", "-f", "ignore-size,no-output", "-t", f"=claude-{name}"]
         connect = [sys.executable, "-c", _CONNECT, str(group / "cgroup.procs"), f"{self.run}/watch.sock"]
         return subprocess.Popen([*connect, *tmux, *attach])
@@ -232,11 +239,16 @@ class Terminals(Daemon):
             self.systemd.close()
             self._bus.kill()
             self._bus.wait()
-            for sock in (*self._sockets.values(), self._watch):
+            for sock in (*self._sockets.values(), self._watch, self._control):
                 sock.close()
             for group in self._groups:
                 with contextlib.suppress(OSError):  # another test's process may be in it
                     group.rmdir()
+
+
+def _refuses(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        return bool(connection.connect_ex(str(path)))
 
 
 # systemd connects standard input and output in the process that becomes the program, within the unit's cgroup.

@@ -26,6 +26,7 @@ GOOD = {
         Unit("mcpd-rpc6.socket", active="active", sub="listening", ports=(8099,)),
         Unit("mcpd-rpc.service"),
         Unit("mcpd-ttyd-manager.socket", active="active", sub="listening"),
+        Unit("mcpd-ttyd-control.socket", active="active", sub="listening"),
         Unit("mcpd-ttyd-manager.service"),
         Unit("mcpd-migrate.service", active="active", sub="exited"),
         Unit("mcpd-backup.timer", active="active", sub="waiting"),
@@ -311,15 +312,18 @@ def test_only_a_failed_check_makes_it_unhealthy() -> None:
 
 
 def test_agents_with_faults_and_a_missing_tmux_are_told(tmp_path: Path) -> None:
-    assert agents.judge(files.load([tmp_path], Machine(None)), None) == [skipped("agents", "this machine has none")]
+    assert agents.judge(files.load([tmp_path], Machine(None)), None, None) == [
+        skipped("agents", "this machine has none")
+    ]
     (tmp_path / "good.toml").write_text("port = 9000\n")
     found = files.load([tmp_path], Machine(None))
-    assert agents.judge(found, "/usr/bin/tmux") == [
+    assert agents.judge(found, "/usr/bin/tmux", "/usr/bin/ttyd") == [
         ok("agents", "1 described, without faults"),
         ok("tmux", "/usr/bin/tmux"),
+        ok("ttyd", "/usr/bin/ttyd"),
     ]
-    assert agents.judge(found, None)[1].advice == "apt install tmux"
+    assert [check.advice for check in agents.judge(found, None, None)[1:]] == ["apt install tmux", "apt install ttyd"]
     (tmp_path / "bad.toml").write_text("port = ")
-    [fault, _] = agents.judge(files.load([tmp_path], Machine(None)), "/usr/bin/tmux")
+    [fault, *_] = agents.judge(files.load([tmp_path], Machine(None)), "/usr/bin/tmux", None)
     assert (fault.name, fault.outcome) == ("agent bad", Outcome.WARNING)
     assert f"{tmp_path}/bad.toml: is not valid TOML" in fault.detail

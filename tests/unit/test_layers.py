@@ -18,10 +18,10 @@ BELOW = {
     "protocol": BASE,
     "store": BASE,
     "access": BASE | {"protocol", "store"},
-    "tools": BASE | {"protocol", "store", "access"},
+    "tools": BASE | {"protocol", "store", "access", "agents", "terminals"},
     "resources": BASE | {"protocol", "store", "tools"},
     "prompts": BASE | {"protocol", "store", "tools"},
-    "plugins": BASE | {"protocol", "store", "tools", "resources", "prompts"},
+    "plugins": BASE | {"protocol", "store", "tools", "resources", "prompts", "terminals"},
     "hooks": BASE | {"legacy"},
     "server": BASE
     | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins"}
@@ -36,7 +36,7 @@ BELOW = {
     "ctl": BASE | {"protocol", "store", "access", "tools", "agents", "terminals", "legacy", "backup", "hooks"},
     "bridge": BASE | {"protocol"},
 }
-SHARED = {"runtime", "http", "journal", "relay", "ledger", "observer", "recorder", "terminal", "__init__"}
+SHARED = {"runtime", "http", "journal", "relay", "ledger", "observer", "commander", "recorder", "terminal", "__init__"}
 IMPURE = {"socket", "asyncio", "os", "time", "random", "apsw", "threading", "subprocess", "uvloop", "systemd"}
 
 

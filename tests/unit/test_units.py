@@ -138,7 +138,9 @@ def test_the_target_starts_every_socket_and_a_failed_start_closes_every_socket()
     timers = {unit.name for unit in UNITS if unit.suffix == ".timer"}
     assert sockets | timers <= set(values(ROOT / "units" / "mcp.target", "Wants"))
     manager = "mcpd-ttyd-manager"
-    assert sockets - {f"{manager}.socket"} == set(values(ROOT / "units" / "mcpd-refuse.target", "Conflicts"))
+    assert sockets - {f"{manager}.socket", "mcpd-ttyd-control.socket"} == set(
+        values(ROOT / "units" / "mcpd-refuse.target", "Conflicts")
+    )
     for service in (service for service in DAEMONS if service.stem not in (manager, "mcpd-backup")):
         assert values(service, "OnFailure") == ["mcpd-refuse.target"]
 
