@@ -70,7 +70,7 @@ class Database:
 @dataclass(frozen=True, slots=True)
 class Access:
     loopback: Literal["peer", "open"] = _key(
-        "peer", "Who may call over loopback: root, mcpd and admin_group by the kernel's word, or everyone."
+        "peer", "Who may call over loopback: root, mcpd, admin_group and agents by the kernel's word, or everyone."
     )
     admin_group: str = _key("mcp-admin", "The group whose members may call mcpd.")
 

@@ -32,6 +32,8 @@ from mcpd.server.core import Core, Exchange
 from mcpd.store import schema
 from mcpd.store.checkpoint import Checkpointer
 from mcpd.store.database import Database
+from mcpd.terminals import fleet
+from mcpd.terminals.fleet import Fleet
 
 NAME = "mcpd-rpc"
 SESSION_KEY = "session.key"
@@ -47,24 +49,32 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="HOST:PORT or unix:PATH, for development",
     )
+    result.add_argument(
+        "--agents", metavar="DIRECTORY", type=Path, action="append", help="read agents here instead; for development"
+    )
+    result.add_argument(
+        "--control", metavar="PATH", type=Path, default=fleet.CONTROL, help="where mcpd-ttyd-manager takes orders"
+    )
     return result
 
 
 def main() -> None:
     """Run the daemon."""
     arguments = parser().parse_args()
-    sys.exit(runtime.run(lambda config: _serve(config, arguments.listen), arguments.config))
+    sys.exit(runtime.run(lambda config: _serve(config, arguments), arguments.config))
 
 
-def _serve(config: Config, addresses: Sequence[str]) -> None:
+def _serve(config: Config, arguments: argparse.Namespace) -> None:
     settings = config.database
     db = Database(settings.path, durability=settings.durability, busy_timeout_s=settings.busy_timeout_s)
     schema.check(db)
     key = session_key(Path(settings.path).with_name(SESSION_KEY))
-    sockets = runtime.sockets(NAME, addresses)
+    sockets = runtime.sockets(NAME, arguments.listen)
+    agents = Fleet(arguments.agents, arguments.control)
     checkpointer = Checkpointer(db, settings.path)
     try:
-        uvloop.run(_run(Core(db, config, key, *_load_plugins(config)), db, config, sockets))
+        core = Core(db, config, key, *_load_plugins(config), agents)
+        uvloop.run(_run(core, db, config, sockets, agents))
     finally:
         checkpointer.close()
         db.close()
@@ -99,7 +109,7 @@ def session_key(path: Path) -> bytes:
     return key
 
 
-async def _run(core: Core, db: Database, config: Config, sockets: Sockets) -> None:
+async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agents: Fleet) -> None:
     log = logging.getLogger(sd.LOGGER_NAME)
     requests = RequestLog(log, config.log.requests_per_s)
 
@@ -115,7 +125,8 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets) -> No
     def refused(caller: Caller, error: Error) -> None:
         requests.refused(caller, error, time.time_ns() // 1000)
 
-    callers = Callers(config.access.admin_group, open_loopback=config.access.loopback == "open")
+    is_open = config.access.loopback == "open"
+    callers = Callers(config.access.admin_group, open_loopback=is_open, agent_users=agents.users)
     server = Server(config.server, callers, answer_turn, refused)
     core.jobs.wake = server.wake
     core.calls.finished = lambda finished: requests.finished(finished, time.time_ns() // 1000)

@@ -11,6 +11,7 @@ from mcpd.resources import exports
 from mcpd.resources.base import Resource, Template
 from mcpd.resources.files import Files
 from mcpd.resources.registry import Resources
+from mcpd.terminals.fleet import Fleet
 from mcpd.tools.registry import own_tools
 
 OURS = "mcpd"
@@ -22,7 +23,7 @@ class Served:
     def __init__(self) -> None:
         nowhere = Path()
         own = Resources(Files((), 0), dict, (), (exports.template(nowhere, 0),))
-        self._tools = {tool.name: OURS for tool in own_tools(nowhere)}
+        self._tools = {tool.name: OURS for tool in own_tools(nowhere, Fleet(()))}
         self._prompts: dict[str, str] = {}  # a stored prompt gives way to a plug-in's of its name
         self._uris = dict.fromkeys(own.uris, OURS)
         self._templates = [(template, OURS) for template in own.templates]

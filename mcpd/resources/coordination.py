@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
 from mcpd.resources.base import JSON, Content, Reading, Resource, Template, json_content
 from mcpd.resources.files import not_found
-from mcpd.store import activities, agents, claims, components, names
+from mcpd.store import activities, agents, claims, components, names, terminals
 from mcpd.store.agents import Agent
 from mcpd.store.claims import Claim
+from mcpd.store.terminals import LiveState
 from mcpd.times import rfc3339
 
 MAX_CLAIMS = 500
 RECENT = 50
 
 
-def _agent(reading: Reading, uri: str, value: str) -> Content:
-    agent = _find(reading, uri, value)
-    held = claims.live_of_agent(reading.db, agent.name, reading.now_us, MAX_CLAIMS)
+def _agent(reading: Reading, uri: str, value: str, described: Callable[[], Collection[str]]) -> Content:
+    agent, live = agents.find(reading.db, value), terminals.find(reading.db, value)
+    if agent is None and live is None and value not in described():
+        raise not_found(uri)
+    held = claims.live_of_agent(reading.db, value, reading.now_us, MAX_CLAIMS)
     return json_content(
         {
-            "agent": agent.name,
-            "status": agent.status,
-            "current_task": agent.current_task,
-            "last_seen": rfc3339(agent.last_seen_us),
+            "agent": value,
+            "status": None if agent is None else agent.status,
+            "current_task": None if agent is None else agent.current_task,
+            "last_seen": None if agent is None else rfc3339(agent.last_seen_us),
+            "live": None if live is None else _live(live),
             "claims": [_claim(claim) for claim in held],
         }
     )
+
+
+def _live(live: LiveState) -> dict[str, Any]:
+    """Return what the terminal of an agent shows it doing, and what it consumed."""
+    found = asdict(live) | {"since": rfc3339(live.since_us)}
+    return {key: value for key, value in found.items() if key not in ("agent", "since_us")}
 
 
 def _config(reading: Reading, uri: str, value: str) -> Content:
@@ -102,18 +114,23 @@ ACTIVITIES = Resource(
     watched=True,
 )
 
-AGENT = Template(
-    prefix="agent://",
-    variable="name",
-    name="Agent",
-    title="Agent",
-    description="An agent's status, current task, when it was last heard of, and the claims it holds.",
-    mime_type=JSON,
-    read=_agent,
-    watched=True,
-    names=lambda db, after, limit: names.after(db, "agents", after, limit),
-    complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit),
-)
+
+def agent_template(described: Callable[[], Collection[str]]) -> Template:
+    """Return the template of agents, those that were heard of and those that *described* says have a file."""
+    return Template(
+        prefix="agent://",
+        variable="name",
+        name="Agent",
+        title="Agent",
+        description="An agent's status, current task, when it was last heard of, the claims it holds, and, live from"
+        " its terminal, what it does and consumes.",
+        mime_type=JSON,
+        read=lambda reading, uri, value: _agent(reading, uri, value, described),
+        watched=True,
+        names=lambda db, after, limit: names.after(db, "agents", after, limit),
+        complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit, described()),
+    )
+
 
 COMPONENT = Template(
     prefix="component://",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from mcpd.protocol.cursors import Position
@@ -19,7 +19,7 @@ _MAX_COUNTED = 10_000  # of a plug-in's template, which cannot count
 class Resources:
     """What can be read: files of the project, *document* (the API's description), the database's schema and content.
 
-    *resources* and *templates* are those of plug-ins.
+    *resources* and *templates* are those of plug-ins; *agents* names the agents that have a file.
     """
 
     def __init__(
@@ -28,13 +28,14 @@ class Resources:
         document: Callable[[], dict[str, Any]],
         resources: Sequence[Resource] = (),
         templates: Sequence[Template] = (),
+        agents: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._files = files
         self._readme = project.readme(files)
         self._fixed = (project.SCHEMA, project.api(document), coordination.ACTIVITIES, *resources)
         self._theirs = templates
         self.templates: Sequence[Template] = (
-            coordination.AGENT,
+            coordination.agent_template(agents),
             coordination.COMPONENT,
             coordination.CONFIG,
             project.file_template(files),

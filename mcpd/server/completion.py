@@ -50,7 +50,8 @@ def _of_argument(work: Work, argument: Argument, prefix: str) -> tuple[list[str]
     if argument.source == "paths":
         found = work.site.resources.paths(prefix)
     elif argument.source is not None:
-        return names.beginning(work.db, argument.source, prefix, MAX_VALUES)
+        besides = work.site.fleet.names() if argument.source == "agents" else ()
+        return names.beginning(work.db, argument.source, prefix, MAX_VALUES, besides)
     else:
         suggested = ("true", "false") if argument.type == "boolean" else argument.suggestions
         found = [value for value in suggested if value.startswith(prefix)]

@@ -29,6 +29,7 @@ from mcpd.resources import exports as exported
 from mcpd.resources.files import Files
 from mcpd.resources.registry import Resources
 from mcpd.server import (
+    agents_endpoint,
     dialect_endpoint,
     hooks_endpoint,
     in_session,
@@ -39,6 +40,7 @@ from mcpd.server import (
     records_endpoint,
     rest,
 )
+from mcpd.server.agents_endpoint import AgentsEndpoint
 from mcpd.server.calls import Calls
 from mcpd.server.dialect_endpoint import DialectEndpoint
 from mcpd.server.hub import Hub
@@ -57,6 +59,7 @@ from mcpd.server.work import Work
 from mcpd.store import events, lists
 from mcpd.store.database import Database
 from mcpd.store.turn import Turn
+from mcpd.terminals.fleet import Fleet
 from mcpd.tools.registry import own_tools
 
 Reply = HttpResponse | HttpStream | HttpLater
@@ -102,29 +105,36 @@ _CORS = (
 class Core:
     """Answer requests on *db* as *config* says; one instance a process, on the thread that owns *db*.
 
-    *plugin* is what all plug-ins bring, *loaded* says what became of each.
+    *plugin* is what all plug-ins bring, *loaded* says what became of each; *fleet* has the agents (this machine's).
     """
 
     def __init__(
-        self, db: Database, config: Config, key: bytes, plugin: Plugin = NO_PLUGIN, loaded: Sequence[Loaded] = ()
+        self,
+        db: Database,
+        config: Config,
+        key: bytes,
+        plugin: Plugin = NO_PLUGIN,
+        loaded: Sequence[Loaded] = (),
+        fleet: Fleet | None = None,
     ) -> None:
         self._db = db
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
-        self._site = self._made_site(config, plugin, loaded)
+        self._site = self._made_site(config, plugin, loaded, fleet or Fleet())
         self._hub = Hub(db)
         self.jobs = Jobs()
         self.calls = Calls(self._site, db, self.jobs, StateSigner(key))
         self._routes = self._made_routes(config, Sessions(SessionSigner(key), db))
 
-    def _made_site(self, config: Config, plugin: Plugin, loaded: Sequence[Loaded]) -> Site:
+    def _made_site(self, config: Config, plugin: Plugin, loaded: Sequence[Loaded], fleet: Fleet) -> Site:
         exports = Path(config.database.path).with_name("exports")
-        tools = {tool.name: tool for tool in (*own_tools(exports), *plugin.tools)}
+        tools = {tool.name: tool for tool in (*own_tools(exports, fleet), *plugin.tools)}
         resources = Resources(
             Files(config.resources.roots, config.resources.max_file_bytes),
             lambda: openapi.document({path: route.handlers for path, route in self._routes.items()}),
             plugin.resources,
             (exported.template(exports, config.resources.max_file_bytes), *plugin.templates),
+            fleet.names,
         )
         return Site(
             tools,
@@ -132,8 +142,10 @@ class Core:
             {prompt.name: prompt for prompt in plugin.prompts},
             resources,
             int(config.coordination.claim_ttl_s * 1e6),
+            fleet,
             Limits(config.tools.max_calls, config.tools.timeout_s, config.tools.task_ttl_s),
             loaded,
+            agents_endpoint.orders(fleet),
         )
 
     def _made_routes(self, config: Config, sessions: Sessions) -> dict[str, Route]:
@@ -148,7 +160,8 @@ class Core:
         mcp = McpEndpoint(sessions, streams, methods, self.calls, conversation)
         sse = SseEndpoint(self._hub, self._db, conversation, self.calls)
         dialect = DialectEndpoint(sessions, self._site, methods, self.calls)
-        agents = Terminals()
+        terminals = Terminals(self._site.fleet)
+        agents = AgentsEndpoint(self._site.fleet, self.calls)
         status = rest.Status(int(config.coordination.active_window_s * 1e6))
         return {
             "/mcp": Route({"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse),
@@ -161,12 +174,14 @@ class Core:
             "/api/mcp/resources": Route({"GET": rest.resources}, rest.refuse),
             "/api/mcp/plugins": Route({"GET": rest.plugins}, rest.refuse),
             "/api/mcp/prompts": Route({"GET": rest.prompts}, rest.refuse),
-            "/api/mcp/agent-states": Route({"GET": agents.states}, rest.refuse),
-            "/api/mcp/terminals": Route({"GET": agents.terminals}, rest.refuse),
+            "/api/mcp/agent-states": Route({"GET": terminals.states}, rest.refuse),
+            "/api/mcp/terminals": Route({"GET": terminals.terminals}, rest.refuse),
             **{path: Route({"GET": handler}, rest.refuse) for path, handler in records_endpoint.HANDLERS.items()},
             "/api/mcp/performance/metrics": Route({"GET": performance.metrics}, rest.refuse),
             "/api/mcp/performance/report": Route({"GET": performance.report}, rest.refuse),
             "/api/mcp/hooks/{name}": Route({"POST": hooks_endpoint.post}, rest.refuse),
+            "/api/mcp/heartbeat": Route({"POST": agents.heartbeat}, rest.refuse),
+            **{path: Route({"POST": agents.post}, rest.refuse) for path in agents_endpoint.PATHS},
             "/api/mcp/prompts/{name}": Route(
                 {"GET": prompts_endpoint.get, "PUT": prompts_endpoint.put, "DELETE": prompts_endpoint.delete},
                 rest.refuse,
@@ -217,11 +232,12 @@ class Core:
         asked_id = http.headers.get(b"x-request-id")
         request_id = asked_id.decode() if asked_id and _REQUEST_ID.fullmatch(asked_id) else next(self._ids)
         route, target = self._find(http.path)
-        work = Work(turn, self._db, exchange.caller.name, now_us, request_id, self._site, target)
+        caller = exchange.caller
+        work = Work(turn, self._db, caller.name, now_us, request_id, self._site, target, caller.is_agent)
         fault = None
         response: Reply
         try:
-            response = self._route(http, route, exchange.caller, work)
+            response = self._route(http, route, caller, work)
         except Exception as exc:  # noqa: BLE001 - a fault of ours must not take the daemon or the other requests along
             fault = exc
             response = self._refusal(http)(work, Error("internal error; the journal has the details"))

@@ -158,7 +158,17 @@ _FORBIDDEN = {403: "The caller, the Host or the Origin is not admitted."}
 _STORE = {503: "The database cannot be used for now."}
 _QUERY = {400: "A parameter is malformed."}
 _MISSING = {404: "There is no such prompt."}
+_UNNAMED = {400: "No agent_name."}
+_UNDONE = {400: "No such agent, or it did not do it; the message says why.", 503: "The manager is not there."}
+_NAMED = _object(agent_name=_TEXT)
 _WRONG = {400: "The body is no prompt; the message says why."}
+
+
+def _ordered(**properties: Schema) -> dict[int, tuple[str, Schema | None]]:
+    """Return the answers to an order that an agent has carried out."""
+    common: Schema = {"success": {"const": True}, "status": {"const": "success"}, "agent": _TEXT, "message": _TEXT}
+    return {200: ("Done.", _object(**common, **properties))}
+
 
 OPERATIONS: dict[str, Operation] = {
     "POST /mcp": Operation(
@@ -216,6 +226,25 @@ OPERATIONS: dict[str, Operation] = {
         {200: ("They.", {"type": "object", "additionalProperties": _ref("Terminal")})},
         refusals=_STORE,
     ),
+    "POST /api/mcp/heartbeat": Operation(
+        "Note that an agent is active",
+        {200: ("Noted.", _object(success={"const": True}))},
+        {**_NAMED, "properties": {"agent_name": _TEXT, "current_task": _TEXT}},
+        _UNNAMED | _STORE,
+    ),
+    "POST /api/mcp/start-terminal": Operation(
+        "Have an agent and its web terminal run", _ordered(port=_COUNT, url=_TEXT), _NAMED, _UNDONE
+    ),
+    "POST /api/mcp/setup-agent": Operation(
+        "Have an agent run with mcpd's environment",
+        _ordered(session=_TEXT, config=_object(project_dir=_TEXT, port=_COUNT, user=_TEXT)),
+        _NAMED,
+        _UNDONE,
+    ),
+    "POST /api/mcp/start-agent": Operation(
+        "Start an agent, unless it runs", _ordered(session=_TEXT, mcp_enabled={"const": True}), _NAMED, _UNDONE
+    ),
+    "POST /api/mcp/stop-agent": Operation("Stop an agent", _ordered(), _NAMED, _UNDONE),
     "GET /api/mcp/resources": Operation(
         "The resources", {200: ("They.", _object(resources=_list(_RESOURCE)))}, refusals=_STORE
     ),

@@ -1,4 +1,4 @@
-"""What the requests do that take longer than a turn: tools and prompts whose functions wait."""
+"""What the requests do that take longer than a turn: tools and prompts whose functions wait, REST orders."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Operations:
     def __init__(self, site: Site) -> None:
         self._tools = {name: tool for name, tool in site.tools.items() if isinstance(tool, AsyncTool)}
         self._prompts = site.prompts
+        self._orders = site.orders
         self._names: dict[str, Mapping[str, object]] = {"tools/call": self._tools, "prompts/get": self._prompts}
 
     def takes(self, method: str, params: Mapping[str, Any]) -> bool:
@@ -43,7 +44,13 @@ class Operations:
         return tool is not None and tool.idempotent
 
     def find(self, request: CallRequest) -> Operation:
-        """Return what does the work of *request*, which may have gone since it was made."""
+        """Return what does the work of *request*, which may have gone since it was made.
+
+        No message of a client's has a REST order's method; ``server.agents_endpoint`` makes those requests.
+        """
+        order = self._orders.get(request.method)
+        if order is not None:
+            return lambda context: order(context, request.params["arguments"])
         return self._tool(request) if request.method == "tools/call" else self._prompt(request)
 
     def _tool(self, request: CallRequest) -> Operation:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import orjson
@@ -12,7 +13,12 @@ from mcpd.plugins.base import Loaded
 from mcpd.prompts.functions import FunctionPrompt
 from mcpd.resources.registry import Resources
 from mcpd.server.tool_list import ToolList
+from mcpd.terminals.fleet import Fleet
+from mcpd.tools.context import Context
 from mcpd.tools.registry import AnyTool
+
+RestOrder = Callable[[Context, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""What a REST endpoint does that takes longer than a turn: from its arguments to the answer."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -31,8 +37,10 @@ class Site(msgspec.Struct, frozen=True):
     prompts: Mapping[str, FunctionPrompt]
     resources: Resources
     claim_ttl_us: int
+    fleet: Fleet
     limits: Limits = Limits()
     plugins: Sequence[Loaded] = ()
+    orders: Mapping[str, RestOrder] = {}
 
     def digests(self) -> dict[str, str]:
         """Return, by list, what changes when that does which code brings to it, ours or a plug-in's."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 
-from mcpd.agents import files
 from mcpd.agents.agent import Agent
 from mcpd.errors import StoreUnavailable
 from mcpd.protocol.http import HttpRequest, HttpResponse
@@ -14,25 +13,18 @@ from mcpd.server.work import Work
 from mcpd.store import terminals
 from mcpd.store.database import store_errors
 from mcpd.store.terminals import LiveState
+from mcpd.terminals.fleet import Fleet
 from mcpd.terminals.states import State
 from mcpd.times import rfc3339
 
 _DOWN = (State.ABSENT, State.EXITED)
-_REREAD_US = 2_000_000
-
-
-def shipped_agents() -> Mapping[str, Agent]:
-    """Return the agents of this machine, by name."""
-    return files.load().agents
 
 
 class Terminals:
-    """The two endpoints; *load* reads the agents' files, at most every other second."""
+    """The two endpoints, for the agents of *fleet*."""
 
-    def __init__(self, load: Callable[[], Mapping[str, Agent]] = shipped_agents) -> None:
-        self._load = load
-        self._agents: Mapping[str, Agent] = {}
-        self._read_us = -_REREAD_US
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
 
     def states(self, _http: HttpRequest, work: Work) -> HttpResponse:
         """Return what each agent does."""
@@ -43,8 +35,6 @@ class Terminals:
         return self._answer(work, self._terminals)
 
     def _answer(self, work: Work, make: Callable[[Work], dict[str, object]]) -> HttpResponse:
-        if work.now_us - self._read_us >= _REREAD_US:
-            self._agents, self._read_us = self._load(), work.now_us
         try:
             with store_errors():
                 return rest.answer(make(work))
@@ -53,7 +43,7 @@ class Terminals:
 
     def _states(self, work: Work) -> dict[str, object]:
         known = {live.agent: live for live in terminals.states(work.db)}
-        return {name: _state(agent, known.get(name)) for name, agent in self._agents.items()}
+        return {name: _state(agent, known.get(name)) for name, agent in self._fleet.described.agents.items()}
 
     def _terminals(self, work: Work) -> dict[str, object]:
         known = {live.agent: live.state for live in terminals.states(work.db)}
@@ -68,7 +58,7 @@ class Terminals:
                 "running": known.get(name, State.ABSENT) not in _DOWN,
                 "viewers": viewers.get(name, []),
             }
-            for name, agent in self._agents.items()
+            for name, agent in self._fleet.described.agents.items()
         }
 
 

@@ -36,6 +36,7 @@ class Work(msgspec.Struct):
     request_id: str
     site: Site
     target: str = ""
+    by_agent: bool = False
     session_id: str | None = None
     revision: Revision | None = None
     capabilities: Mapping[str, Any] = NO_CAPABILITIES

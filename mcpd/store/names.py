@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from mcpd.store.database import Database
@@ -14,11 +15,16 @@ def after(db: Database, kind: Kind, name: str, limit: int) -> list[str]:
     return [row[0] for row in db.rows(f"SELECT name FROM {kind} WHERE name > ? ORDER BY name LIMIT ?", (name, limit))]  # noqa: S608 - our own table
 
 
-def beginning(db: Database, kind: Kind, prefix: str, limit: int) -> tuple[list[str], int]:
-    """Return the first *limit* names that begin with *prefix*, and how many do."""
+def beginning(
+    db: Database, kind: Kind, prefix: str, limit: int, besides: Collection[str] = ()
+) -> tuple[list[str], int]:
+    """Return the first *limit* names that begin with *prefix*, and how many do; the names *besides* are some too."""
     where = f"FROM {kind} WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1"
     found = db.rows(f"SELECT name {where} ORDER BY name LIMIT ?2", (prefix, limit))
-    return [row[0] for row in found], int(db.value(f"SELECT count(*) {where}", (prefix,)))
+    known = f"SELECT count(*) FROM {kind} WHERE name = ?"  # noqa: S608
+    more = [name for name in besides if name.startswith(prefix) and not db.value(known, (name,))]
+    total = int(db.value(f"SELECT count(*) {where}", (prefix,))) + len(more)
+    return sorted([*(row[0] for row in found), *more])[:limit], total
 
 
 def count(db: Database, kind: Kind) -> int:

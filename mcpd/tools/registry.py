@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mcpd.terminals.fleet import Fleet
 from mcpd.tools.activities import LOG_ACTIVITY
 from mcpd.tools.agents import HEARTBEAT, UPDATE_STATUS
 from mcpd.tools.asynchronous import AsyncTool
@@ -16,6 +17,7 @@ from mcpd.tools.collaborations import REQUEST_COLLABORATION
 from mcpd.tools.components import FIND_COMPONENT_OWNER, REGISTER_COMPONENT
 from mcpd.tools.data import CREATE_REPORT, Exporter
 from mcpd.tools.decisions import PROPOSE_DECISION
+from mcpd.tools.terminals import TerminalTools
 
 AnyTool = Tool[Any, Any] | AsyncTool
 
@@ -34,9 +36,10 @@ TOOLS: Mapping[str, AnyTool] = {
 }
 
 
-def own_tools(exports: Path) -> Sequence[AnyTool]:
-    """Return all tools of mcpd; what is exported goes into the directory *exports*, beside the database."""
-    return (*TOOLS.values(), CREATE_REPORT, Exporter(exports).tool, Backups(exports.parent).tool)
+def own_tools(exports: Path, fleet: Fleet) -> Sequence[AnyTool]:
+    """Return all tools of mcpd; exports go into the directory *exports* beside the database, agents are *fleet*'s."""
+    long = (CREATE_REPORT, Exporter(exports).tool, Backups(exports.parent).tool)
+    return (*TOOLS.values(), *TerminalTools(fleet).tools, *long)
 
 
 def listing(tool: AnyTool) -> dict[str, Any]:

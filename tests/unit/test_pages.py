@@ -20,6 +20,7 @@ from mcpd.server.work import Work
 from mcpd.store import agents, components
 from mcpd.store.database import Database
 from mcpd.store.turn import Turn
+from mcpd.terminals.fleet import Fleet
 from mcpd.tools.registry import TOOLS
 
 LISTS = {
@@ -40,7 +41,7 @@ def ask(db: Database) -> Ask:
         components.register(db, 1, f"c{number}", "a0", "active", None)
 
     def answer(method: str, params: dict[str, Any]) -> dict[str, Any]:
-        site = Site(TOOLS, ToolList(TOOLS), {}, Resources(Files([], 1024), dict), 1)
+        site = Site(TOOLS, ToolList(TOOLS), {}, Resources(Files([], 1024), dict), 1, Fleet(()))
         work = Work(Turn(db), db, "tester", 1, "r", site)
         result = methods.answer(work, Request(method, params, 1, False), revisions.MODERN)
         decoded: dict[str, Any] = orjson.loads(orjson.dumps(result))

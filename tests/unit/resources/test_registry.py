@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
+from mcpd.errors import ResourceNotFound
 from mcpd.protocol.cursors import Position
 from mcpd.resources.base import Content, Reading, Template
 from mcpd.resources.files import Files
 from mcpd.resources.registry import Resources
+from mcpd.store import agents, terminals
 from mcpd.store.database import Database
+from mcpd.store.terminals import LiveState
 
 NAMES = [f"n{number}" for number in range(5)]
 
@@ -47,3 +51,36 @@ def test_templates_with_one_beginning_are_listed_each_with_its_members(
 def test_a_member_is_read_by_the_template_that_it_fits(resources: Resources, db: Database) -> None:
     for suffix in ("/log", "/state"):
         assert resources.read(Reading(db, 1), f"x://y/n1{suffix}").data == f"x://y/n1{suffix} n1"
+
+
+@pytest.fixture
+def described() -> Resources:
+    return Resources(Files((), 1024), dict, agents=lambda: ["backend-api", "database"])
+
+
+def test_an_agent_is_what_it_says_and_what_its_terminal_shows(described: Resources, db: Database) -> None:
+    def document(name: str) -> dict[str, object]:
+        found: dict[str, object] = orjson.loads(described.read(Reading(db, 1), f"agent://{name}").data)
+        return found
+
+    assert document("database") == {
+        "agent": "database", "status": None, "current_task": None, "last_seen": None, "live": None, "claims": [],
+    }  # fmt: skip
+    agents.touch(db, "backend-api", 5)
+    terminals.save(db, LiveState("backend-api", "idle", 1_000_000, 7, memory_bytes=4096, last_line="$"), 6)
+    found = document("backend-api")
+    assert found["status"] == "active"
+    live = found["live"]
+    assert isinstance(live, dict)
+    assert (live["state"], live["since"], live["memory_bytes"]) == ("idle", "1970-01-01T00:00:01.000000Z", 4096)
+    with pytest.raises(ResourceNotFound):
+        document("nobody")
+
+
+def test_names_of_agents_are_completed_with_those_that_never_called(described: Resources, db: Database) -> None:
+    for name in ("backend-api", "backlog", "zebra"):
+        agents.touch(db, name, 1)
+    template = described.template("agent://{name}")
+    assert template is not None
+    assert template.complete(db, "", 3) == (["backend-api", "backlog", "database"], 4)
+    assert template.complete(db, "d", 3) == (["database"], 1)
