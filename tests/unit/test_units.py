@@ -125,7 +125,7 @@ def test_a_unit_stops_with_the_target(unit: Path) -> None:
 
 
 def test_the_old_system_and_mcpd_exclude_each_other_and_wait_for_the_ports() -> None:
-    with_port = [unit for unit in UNITS if unit.suffix == ".socket" and unit.name != "mcpd-ttyd-manager.socket"]
+    with_port = [unit for unit in UNITS if unit.suffix == ".socket" and not unit.name.startswith("mcpd-ttyd-")]
     assert values(ROOT / "units" / "mcp-legacy.target", "Conflicts") == ["mcp.target"]
     assert values(LEGACY, "After") == ["mcp-legacy.target"]
     for unit in with_port:
