@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _find(tools: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
     if name in tools:
         return tools[name]
-    near = difflib.get_close_matches(name, tools, n=3, cutoff=0.5) or [known for known in tools if name in known]
+    near = difflib.get_close_matches(name, tools, n=3, cutoff=0.6) or [known for known in tools if name in known]
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(tools)}"
     raise UsageError(f"unknown tool {name!r}; {hint}")
 

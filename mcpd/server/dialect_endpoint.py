@@ -103,7 +103,8 @@ class DialectEndpoint:
         session_id = http.header(headers.SESSION)
         if isinstance(meta, dict) and revisions.PROTOCOL_VERSION in meta:
             work.revision = mcp.stateless_revision(mcp.modern_version(request))
-            work.capabilities = meta[revisions.CLIENT_CAPABILITIES]
+            declared = meta.get(revisions.CLIENT_CAPABILITIES)
+            work.capabilities = declared if isinstance(declared, dict) else {}  # a notification need not declare any
         elif session_id is not None and request.method != "initialize":
             work.revision = revisions.REVISIONS[self._sessions.find(work, session_id).version]
         else:

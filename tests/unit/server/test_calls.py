@@ -269,3 +269,15 @@ def test_the_old_dialect_calls_such_tools_too(db: Database) -> None:
         assert (await site.send(call, path="/jsonrpc").answer())["result"]["isError"] is True
 
     play(db, scene)
+
+
+def test_a_notification_to_the_old_dialect_need_not_declare_what_its_client_can(db: Database) -> None:
+    async def scene(site: Site, _: World) -> None:
+        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+        for declared in ({}, {"io.modelcontextprotocol/clientCapabilities": "none"}):
+            params = {"name": "plain", "_meta": meta | declared}
+            connection = site.send({"jsonrpc": "2.0", "method": "tools/call", "params": params}, path="/jsonrpc")
+            await connection.answer()
+            assert connection.status in (200, 204)
+
+    play(db, scene)
