@@ -84,7 +84,14 @@ def test_the_old_data_appears_in_a_running_daemon(make_daemon: MakeDaemon, tmp_p
 def test_status_plan_and_report_as_json(state: list[str], target: Path, tmp_path: Path) -> None:
     source = old.make(tmp_path / "mcp_state.db", "e", rows=30)
     empty = answer(mcpctl("--json", "migrate", "status", *state))
-    assert empty == {"running": False, "rows": {}, "set_aside": [], "runs": []}
+    assert empty == {
+        "running": False,
+        "rows": {},
+        "set_aside": [],
+        "runs": [],
+        "cutovers": [],
+        "baselines": {"legacy": None, "mcpd": None},
+    }
     before = dump(target)
     plan = answer(mcpctl("--json", "migrate", "--from", str(source), "--plan", *state))
     assert {table["table"]: table["rows"] for table in plan["sources"][0]["tables"]}["activities"] == 30
@@ -106,7 +113,7 @@ def test_status_plan_and_report_as_json(state: list[str], target: Path, tmp_path
     ("words", "status", "said"),
     [
         ([], 64, "which database?"),
-        (["status", "--plan"], 64, "takes no options"),
+        (["status", "--plan"], 64, "takes no such options"),
         (["--from", "/nowhere/mcp_state.db"], 64, "/nowhere/mcp_state.db: there is no such file"),
         (["--from", "/"], 64, "is a directory"),
         (["--from", "/dev/zero"], 64, "is not a regular file"),
