@@ -108,6 +108,11 @@ class Observer(asyncio.Protocol):
         self._send(command, lambda answer: None if future.done() else future.set_result(answer))
         return future
 
+    @property
+    def attached(self) -> bool:
+        """Whether tmux's client reads what we send, and so also learns that the connection has ended."""
+        return self._subscribed
+
     def close(self) -> None:
         """End the watch; tmux's client ends with it."""
         self._transport.close()

@@ -300,6 +300,11 @@ class Terminal:
         if not task.cancelled() and task.exception() is not None:
             self._context.log.warning("%s could not be stopped: %s", self.agent.ttyd_unit, task.exception())
 
+    @property
+    def attaching(self) -> bool:
+        """Whether a watch has begun whose client is not attached yet."""
+        return self._observer is not None and not self._observer.attached
+
     def close(self) -> None:
         """Stop watching; the manager stops."""
         for timer in (self._again, self._idle):

@@ -39,6 +39,7 @@ from mcpd.terminals.states import Unit
 from mcpd.terminals.systemd import Systemd
 
 NAME = "mcpd-ttyd-manager"
+_ATTACH_S = 1.0
 WATCH = "watch"
 """The name of the socket that the agents' watch units connect to."""
 CONTROL = "control"
@@ -325,6 +326,7 @@ class Manager:
         """Stop accepting, finish what is short, and hand the open terminals over to the next start."""
         for listener in self._listeners:
             listener.close()
+        await self._attached()
         for task in list(self._tasks):
             task.cancel()
         self._commander.close()
@@ -337,6 +339,16 @@ class Manager:
             end.abort()
         await asyncio.sleep(0)
         self._systemd.close()
+
+    async def _attached(self) -> None:
+        """Let watches that have just begun get so far that they can be ended.
+
+        A tmux client whose connection ends within its first two milliseconds or so never notices, and stays for good.
+        """
+        loop = asyncio.get_running_loop()
+        limit_s = loop.time() + _ATTACH_S
+        while any(terminal.attaching for terminal in self._terminals.values()) and loop.time() < limit_s:  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_STEP_S)
 
     async def _hand_over(self, notifier: sd.Notifier) -> None:
         loop = asyncio.get_running_loop()
