@@ -76,7 +76,8 @@ class Daemon:
 
     def program(self) -> list[str]:
         """The module to run, and its options."""
-        return ["mcpd.daemons.rpc"]
+        # Not the machine's agents, where mcpd is installed.
+        return ["mcpd.daemons.rpc", "--agents", str(self.directory / "agents.d")]
 
     def listening(self) -> list[tuple[str, int]]:
         """The listening sockets to pass, each with its name."""

@@ -82,7 +82,11 @@ def test_a_hook_that_is_missing_is_told(home: Path) -> None:
     assert (result.returncode, json.loads(result.stdout)[0]["state"]) == (1, "incomplete: PreCompact missing")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"hooks": []}', '{"hooks": {"Stop": 1}}', "\udcff", '{"a":' * 99999])
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", '{"hooks": []}', '{"hooks": {"Stop": 1}}', "\udcff", '{"a":' * 99999],
+    ids=["cut", "list", "no-groups", "no-list", "bytes", "deep"],  # pytest puts them into the environment
+)
 def test_a_file_that_is_not_understood_stops_all_before_anything_is_changed(home: Path, content: str) -> None:
     path = home / ".claude" / "settings.json"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
