@@ -33,6 +33,8 @@ BACKUP_REQUEST = "backup-requested"
 Seconds = Annotated[float, Meta(gt=0, le=86400)]
 Bytes = Annotated[int, Meta(ge=1024, le=1 << 30)]
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Rate = Annotated[int, Meta(ge=0, le=10_000_000)]
+Url = Annotated[str, Meta(pattern=r"^https?://[a-z0-9.:\[\]-]+$")]
 Kept = Annotated[int, Meta(ge=0, le=1000)]
 
 
@@ -65,6 +67,7 @@ class Database:
         "process", "What an acknowledged write survives: a crash of any process, or also a power loss."
     )
     busy_timeout_s: Seconds = _key(2.0, "Time to wait for another process's write before answering 503.")
+    slow_query_s: Seconds = _key(0.1, "How long a query takes to be recorded as slow.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,15 @@ class Access:
         "peer", "Who may call over loopback: root, mcpd, admin_group and agents by the kernel's word, or everyone."
     )
     admin_group: str = _key("mcp-admin", "The group whose members may call mcpd.")
+    public_url: Url = _key("http://localhost:8099", "Where clients with tokens reach mcpd, by scheme, host and port.")
+    consent: Literal["elicitation", "administrator"] = _key(
+        "elicitation", "Who allows what destroys: the person at the calling client if it can ask, or administrators."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    requests_per_min: Rate = _key(1000, "Requests of one caller for one method in a minute; above it 429. 0 for any.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +170,7 @@ class Config:
     server: Server = field(default_factory=Server)
     database: Database = field(default_factory=Database)
     access: Access = field(default_factory=Access)
+    limits: Limits = field(default_factory=Limits)
     log: Log = field(default_factory=Log)
     coordination: Coordination = field(default_factory=Coordination)
     resources: Resources = field(default_factory=Resources)
@@ -190,6 +203,8 @@ def _sqlite_path(url: str) -> str:
 ENVIRONMENT: dict[str, tuple[str, Callable[[str], str]]] = {
     "MCP_DATABASE_URL": ("database.path", _sqlite_path),
     "MCP_LOG_LEVEL": ("log.level", str.lower),
+    "RATE_LIMIT": ("limits.requests_per_min", str),
+    "MCP_RATE_LIMIT": ("limits.requests_per_min", str),
 }
 """Environment variable → the key it sets and how its text becomes the key's."""
 
@@ -303,6 +318,8 @@ def describe(kind: Any) -> str:
         return "a list of strings"
     if typing.get_origin(kind) is Annotated:
         base, meta = typing.get_args(kind)
+        if meta.pattern is not None:
+            return "a URL such as https://host:port"
         low, high = (meta.ge, "from") if meta.ge is not None else (meta.gt, "above")
         return f"{'a whole number' if base is int else 'a number'} {high} {low} to {meta.le}"
     return "true or false" if kind is bool else "a string"

@@ -8,6 +8,8 @@ dialect of ``POST /jsonrpc`` and never leave through ``/mcp``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 EX_REFUSED = 1  # mcpd, or what was looked at, answered, and the answer is no
 EX_USAGE = 64
 EX_DATAERR = 65
@@ -18,7 +20,8 @@ EX_NOPERM = 77
 EX_CONFIG = 78
 
 DIALECT_CODES = frozenset({-32001, -32003, -32004})
-"""What only the older dialect knows (unauthorized, consent required, access denied)."""
+"""What only the older dialect knows (unauthorized, consent required, access denied); ``RateLimited`` has a code there,
+too, which means something else to MCP."""
 
 
 class Error(Exception):
@@ -104,6 +107,36 @@ class AccessDenied(Error):
     code, http_status, exit_status = -32004, 403, EX_NOPERM
 
 
+class InsufficientScope(AccessDenied):
+    """The caller may call, but this is not among what it may do; ``data`` names the scope that it would need."""
+
+
+class Unauthorized(Error):
+    """Nobody vouches for the caller, or its token does not hold; ``reason`` is one word for what is wrong with it."""
+
+    code, http_status, exit_status = -32001, 401, EX_NOPERM
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message, {"reason": reason} if reason else None)
+        self.reason = reason
+
+
+class ConsentRequired(Error):
+    """This destroys something, so a person must allow it first; ``data`` says where (of the dialect: HTTP 200)."""
+
+    code, http_status, exit_status = -32003, 200, EX_REFUSED
+
+
+class RateLimited(Error):
+    """The caller asks too often; ``data`` says for how long to wait, in seconds."""
+
+    code, http_status, exit_status = -32002, 429, EX_TEMPFAIL
+
+    def __init__(self, message: str, retry_after: int, data: Mapping[str, object]) -> None:
+        super().__init__(message, {"retry_after": retry_after, **data})
+        self.retry_after = retry_after
+
+
 class SessionNotFound(Error):
     """The session id was not issued by us, or not to this caller; the client starts a new session on HTTP 404."""
 
@@ -120,6 +153,12 @@ class ToolFailed(Error):
     """A tool ran and says no; MCP carries this inside a result with ``isError`` so that the model can read it."""
 
     code, http_status, exit_status = -32602, 200, EX_DATAERR
+
+
+class ConsentDenied(ToolFailed):
+    """Somebody who was asked whether this may be done said no."""
+
+    code = -32004
 
 
 class AgentFailed(ToolFailed):

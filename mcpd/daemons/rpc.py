@@ -66,7 +66,10 @@ def main() -> None:
 
 def _serve(config: Config, arguments: argparse.Namespace) -> None:
     settings = config.database
-    db = Database(settings.path, durability=settings.durability, busy_timeout_s=settings.busy_timeout_s)
+    db = Database(
+        settings.path, durability=settings.durability, busy_timeout_s=settings.busy_timeout_s,
+        slow_query_s=settings.slow_query_s,
+    )  # fmt: skip
     schema.check(db)
     key = session_key(Path(settings.path).with_name(SESSION_KEY))
     sockets = runtime.sockets(NAME, arguments.listen)

@@ -6,21 +6,35 @@ and writes later would meet SQLITE_BUSY that no timeout cures. SQLite's errors l
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from time import perf_counter_ns
+from typing import Any, Literal, NamedTuple
 
 import apsw
 
 from mcpd.errors import StoreUnavailable
 
 Row = tuple[Any, ...]
+MAX_SLOW = 100
 Durability = Literal["process", "power"]
 _SYNCHRONOUS = {"process": "NORMAL", "power": "FULL"}
 
 
+class SlowQuery(NamedTuple):
+    """A query that took *duration_ns*, and how many rows it had."""
+
+    sql: str
+    duration_ns: int
+    rows: int
+
+
 class Database:
-    """A connection for one thread; ``read_only`` never creates, changes or locks out a writer."""
+    """A connection for one thread; ``read_only`` never creates, changes or locks out a writer.
+
+    Queries that take ``slow_query_s`` or longer wait in ``slow`` for who keeps them (store/queries.py).
+    """
 
     def __init__(
         self,
@@ -29,8 +43,11 @@ class Database:
         durability: Durability = "process",
         busy_timeout_s: float = 2.0,
         read_only: bool = False,
+        slow_query_s: float = 0.1,
     ) -> None:
         self._path = path
+        self._slow_ns = int(slow_query_s * 1e9)
+        self.slow: deque[SlowQuery] = deque(maxlen=MAX_SLOW)
         flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
         with store_errors():
             self.connection = apsw.Connection(path, flags=flags)
@@ -48,17 +65,22 @@ class Database:
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, None if there is none."""
-        rows = self.execute(sql, parameters).fetchall()
+        rows = self.rows(sql, parameters)
         return rows[0] if rows else None
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query; the query bounds how many."""
+        # SQLite's own clock (SQLITE_TRACE_PROFILE) would call us for every statement, at ten times the cost.
+        started_ns = perf_counter_ns()
         found: list[Row] = self.execute(sql, parameters).fetchall()
+        duration_ns = perf_counter_ns() - started_ns
+        if duration_ns >= self._slow_ns:
+            self.slow.append(SlowQuery(sql, duration_ns, len(found)))
         return found
 
     def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """Return the only value of a query that always has one, such as a count or ``INSERT … RETURNING``."""
-        return self.execute(sql, parameters).fetchall()[0][0]
+        return self.rows(sql, parameters)[0][0]
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -77,7 +99,8 @@ class Database:
     def snapshot(self) -> Iterator[Database]:
         """Open a second, read-only connection to the same file that sees it, for the block, as it is now."""
         with store_errors():
-            db = Database(self._path, read_only=True)
+            db = Database(self._path, read_only=True, slow_query_s=self._slow_ns / 1e9)
+            db.slow = self.slow
             try:
                 db.execute("BEGIN")
                 yield db

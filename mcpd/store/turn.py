@@ -27,6 +27,11 @@ class Turn:
         self._begun = False
         self._lost: StoreUnavailable | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a transaction, so that one more change costs little."""
+        return self._begun and self._lost is None
+
     def run(self, work: Callable[[], T], *, keep: bool = True, single: bool = False) -> T:
         """Return what *work* returns, its changes kept for the commit; on any exception they are taken back.
 

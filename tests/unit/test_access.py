@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mcpd.access.callers import Callers
+from mcpd.access.callers import Caller, Callers
 from mcpd.access.cgroups import agent_in, agent_of
 from mcpd.access.origins import OriginGuard
+from mcpd.access.scopes import ALL, WORKING
 from mcpd.access.sockdiag import socket_owner
 from mcpd.errors import AccessDenied
 
@@ -126,7 +127,7 @@ def test_another_machine_is_never_admitted() -> None:
 
     with closing(Remote()) as connection:
         caller = Callers("no-such-group", open_loopback=True).identify(connection)
-    assert (caller.name, caller.admitted) == ("remote", False)
+    assert (caller.name, caller.admitted) == ("remote:192.0.2.1", False)
 
 
 def test_membership_of_the_group_admits_and_its_lack_tells_what_to_do() -> None:
@@ -194,3 +195,20 @@ def test_the_users_of_agents_are_admitted_as_agents() -> None:
     assert (judged.name, judged.admitted, judged.is_agent) == ("nobody", True, True)
     assert not callers._judge(os.geteuid()).is_agent
     assert not callers._judge(pwd.getpwnam("daemon").pw_uid).admitted
+
+
+def test_who_is_no_administrator_may_do_all_but_that() -> None:
+    """Agents and whom an open loopback lets in cannot decide about consent or make clients."""
+    mine = pwd.getpwuid(os.getuid()).pw_name
+
+    def judged(uid: int, *, is_open: bool, agents: tuple[str, ...] = ()) -> Caller:
+        return Callers("mcp-admin", open_loopback=is_open, agent_users=lambda: agents)._judge(uid)
+
+    nobody = pwd.getpwnam("nobody").pw_uid
+    assert judged(os.geteuid(), is_open=False) == Caller(mine, True)
+    assert judged(0, is_open=True).scopes == ALL
+    assert judged(nobody, is_open=True) == Caller("nobody", True, scopes=WORKING)
+    assert judged(nobody, is_open=True, agents=("nobody",)) == Caller("nobody", True, is_agent=True, scopes=WORKING)
+    assert judged(nobody, is_open=False, agents=("nobody",)).scopes == WORKING
+    assert not judged(nobody, is_open=False).admitted
+    assert "admin" not in WORKING
