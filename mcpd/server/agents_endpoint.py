@@ -33,7 +33,7 @@ from mcpd.tools.base import Call
 from mcpd.tools.context import Context
 
 PATHS = tuple(f"/api/mcp/{verb}" for verb in ("start-terminal", "setup-agent", "start-agent", "stop-agent"))
-_FOR_PEOPLE = "/api/mcp/stop-agent"
+_STOP = "/api/mcp/stop-agent"
 _STATUS = {-32602: 400, -32603: 503}
 """What MCP tells within a 200, by the error's code (``replies.error``)."""
 
@@ -79,8 +79,8 @@ class AgentsEndpoint:
     def post(self, http: HttpRequest, work: Work) -> HttpResponse | HttpLater:
         """Carry out the order that the path names; its name in journal and audit is the path's."""
         try:
-            if work.by_agent and http.path == _FOR_PEOPLE:
-                raise AccessDenied("an agent may not stop one here; the tool stop_agent asks a person first")
+            if http.path == _STOP:
+                _check_may_stop(work)
             agent = self._named(_body(http, Named).agent_name)
             return self._begin(http.path, agent, work)
         except Error as error:
@@ -127,6 +127,13 @@ class AgentsEndpoint:
             return names.find(text, self._fleet.described.agents)
         except AgentNotFound:
             return text
+
+
+def _check_may_stop(work: Work) -> None:
+    """Raise ``AccessDenied`` for who is no administrator: here nobody is asked before an agent is stopped."""
+    if work.by_agent:
+        raise AccessDenied("an agent may not stop one here; the tool stop_agent asks a person first")
+    work.require("admin", f"POST {_STOP}")
 
 
 def _body(http: HttpRequest, kind: type[Any]) -> Any:

@@ -75,9 +75,9 @@ class Calls:
 
     # Begin and end
 
-    def takes(self, method: str, params: Mapping[str, Any]) -> bool:
-        """Say whether the request takes longer than a turn."""
-        return self._operations.takes(method, params)
+    def takes(self, work: Work, method: str, params: Mapping[str, Any]) -> bool:
+        """Say whether the request of *work* takes longer than a turn."""
+        return self._operations.takes(method, params, work.capabilities)
 
     def begin(self, request: CallRequest, channel: Channel, *, call_id: str, answers: Mapping[str, Any]) -> Run:
         """Run *request*, answering by *channel*; raises ``Error`` (503) when too many run already."""
@@ -182,6 +182,7 @@ class Calls:
         record = calls.find(self._db, response.id.partition(".")[0])
         if record is None or record.session != work.session_id or response.id not in record.asked:
             raise InvalidRequest("this answers no request of the server's; it may have been answered or be too old")
+        work.require_for(record.request["method"], record.request["params"])
         key = record.asked.pop(response.id)["key"]
         record.answers[key] = {"result": response.result} if response.error is None else {"error": response.error}
         if not record.asked:

@@ -101,6 +101,9 @@ class CallContext:
     def declares(self, needs: Mapping[str, Any]) -> bool:
         return asks.declares(self._run.request.capabilities, needs)
 
+    def can_ask(self, needs: Mapping[str, Any]) -> bool:
+        return self._run.can_ask and self.declares(needs)
+
     def require(self, needs: Mapping[str, Any]) -> None:
         try:
             asks.require(self._run.request.capabilities, needs)

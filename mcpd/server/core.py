@@ -6,21 +6,24 @@ endpoint says is the endpoint's.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 import msgspec
 
+from mcpd.access import tokens
 from mcpd.access.callers import Caller
 from mcpd.access.origins import OriginGuard
+from mcpd.access.rates import Rates
+from mcpd.access.tokens import Authority
 from mcpd.config import Config
-from mcpd.errors import AccessDenied, Error, InvalidRequest, StoreUnavailable
+from mcpd.errors import AccessDenied, Error, InvalidRequest, RateLimited, StoreUnavailable, Unauthorized
 from mcpd.plugins.base import Loaded, Plugin
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.sessions import SessionSigner
@@ -30,10 +33,13 @@ from mcpd.resources.files import Files
 from mcpd.resources.registry import Resources
 from mcpd.server import (
     agents_endpoint,
+    approvals_endpoint,
+    clients_endpoint,
     dialect_endpoint,
     hooks_endpoint,
     in_session,
     mcp_endpoint,
+    oauth_endpoint,
     openapi,
     performance,
     prompts_endpoint,
@@ -49,31 +55,20 @@ from mcpd.server.jobs import Jobs
 from mcpd.server.listen import Streams
 from mcpd.server.mcp_endpoint import McpEndpoint
 from mcpd.server.methods import Methods
+from mcpd.server.oauth_endpoint import OauthEndpoint
+from mcpd.server.route import ADMIN, BY_MESSAGE, DECIDE, EXECUTE, Refusal, Reply, Route
 from mcpd.server.sessions import Sessions
 from mcpd.server.site import Limits, Site
 from mcpd.server.sse_endpoint import MESSAGES, SseEndpoint
 from mcpd.server.tasks import Tasks
 from mcpd.server.terminals_endpoint import Terminals
 from mcpd.server.tool_list import ToolList
-from mcpd.server.work import Work
-from mcpd.store import events, lists
-from mcpd.store.database import Database
+from mcpd.server.work import Work, challenge
+from mcpd.store import clients, events, lists, queries
+from mcpd.store.database import Database, store_errors
 from mcpd.store.turn import Turn
 from mcpd.terminals.fleet import Fleet
 from mcpd.tools.registry import own_tools
-
-Reply = HttpResponse | HttpStream | HttpLater
-Handler = Callable[[HttpRequest, Work], Reply]
-Refusal = Callable[[Work, Error], HttpResponse]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A path: its handlers by HTTP method, how it tells an error, and whether anybody may ask it."""
-
-    handlers: Mapping[str, Handler]
-    refuse: Refusal
-    open: bool = False
 
 
 class Exchange(msgspec.Struct, frozen=True, gc=False):
@@ -120,13 +115,17 @@ class Core:
         self._db = db
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
-        self._site = self._made_site(config, plugin, loaded, fleet or Fleet())
+        self._site = self._made_site(
+            config, plugin, loaded, fleet or Fleet(), Authority.of(key, config.access.public_url)
+        )
         self._hub = Hub(db)
         self.jobs = Jobs()
         self.calls = Calls(self._site, db, self.jobs, StateSigner(key))
         self._routes = self._made_routes(config, Sessions(SessionSigner(key), db))
 
-    def _made_site(self, config: Config, plugin: Plugin, loaded: Sequence[Loaded], fleet: Fleet) -> Site:
+    def _made_site(
+        self, config: Config, plugin: Plugin, loaded: Sequence[Loaded], fleet: Fleet, authority: Authority
+    ) -> Site:
         exports = Path(config.database.path).with_name("exports")
         tools = {tool.name: tool for tool in (*own_tools(exports, fleet), *plugin.tools)}
         resources = Resources(
@@ -146,6 +145,9 @@ class Core:
             Limits(config.tools.max_calls, config.tools.timeout_s, config.tools.task_ttl_s),
             loaded,
             agents_endpoint.orders(fleet),
+            Rates(config.limits.requests_per_min),
+            authority,
+            config.access.consent == "elicitation",
         )
 
     def _made_routes(self, config: Config, sessions: Sessions) -> dict[str, Route]:
@@ -163,11 +165,22 @@ class Core:
         terminals = Terminals(self._site.fleet)
         agents = AgentsEndpoint(self._site.fleet, self.calls)
         status = rest.Status(int(config.coordination.active_window_s * 1e6))
+        oauth = OauthEndpoint()
         return {
-            "/mcp": Route({"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse),
-            "/sse": Route({"GET": sse.open}, mcp_endpoint.refuse),
-            MESSAGES: Route({"POST": sse.post}, mcp_endpoint.refuse),
-            "/jsonrpc": Route({"POST": dialect.post}, dialect_endpoint.refuse),
+            "/mcp": Route(
+                {"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse, needs=BY_MESSAGE
+            ),
+            "/sse": Route({"GET": sse.open}, mcp_endpoint.refuse, needs=BY_MESSAGE),
+            MESSAGES: Route({"POST": sse.post}, mcp_endpoint.refuse, needs=BY_MESSAGE),
+            "/jsonrpc": Route({"POST": dialect.post}, dialect_endpoint.refuse, needs=BY_MESSAGE),
+            **{path: Route(oauth.handlers(path), oauth_endpoint.refuse, open=True) for path in oauth_endpoint.PATHS},
+            **{path: Route(made, rest.refuse, needs=ADMIN) for path, made in clients_endpoint.HANDLERS.items()},
+            approvals_endpoint.LIST: Route({"GET": approvals_endpoint.listing}, rest.refuse),
+            approvals_endpoint.ONE: Route(
+                {"GET": approvals_endpoint.get, "POST": approvals_endpoint.post},
+                rest.refuse,
+                needs=DECIDE,
+            ),
             "/api/mcp/status": Route({"GET": status.get}, rest.refuse),
             "/api/mcp/health": Route({"GET": rest.health}, rest.refuse, open=True),
             "/api/mcp/capabilities": Route({"GET": rest.capabilities}, rest.refuse),
@@ -177,11 +190,11 @@ class Core:
             "/api/mcp/agent-states": Route({"GET": terminals.states}, rest.refuse),
             "/api/mcp/terminals": Route({"GET": terminals.terminals}, rest.refuse),
             **{path: Route({"GET": handler}, rest.refuse) for path, handler in records_endpoint.HANDLERS.items()},
-            "/api/mcp/performance/metrics": Route({"GET": performance.metrics}, rest.refuse),
-            "/api/mcp/performance/report": Route({"GET": performance.report}, rest.refuse),
+            **{path: Route({"GET": handler}, rest.refuse) for path, handler in performance.HANDLERS.items()},
+            performance.ANALYZE: Route({"POST": performance.analyze}, rest.refuse, needs=ADMIN),
             "/api/mcp/hooks/{name}": Route({"POST": hooks_endpoint.post}, rest.refuse),
             "/api/mcp/heartbeat": Route({"POST": agents.heartbeat}, rest.refuse),
-            **{path: Route({"POST": agents.post}, rest.refuse) for path in agents_endpoint.PATHS},
+            **{path: Route({"POST": agents.post}, rest.refuse, needs=EXECUTE) for path in agents_endpoint.PATHS},
             "/api/mcp/prompts/{name}": Route(
                 {"GET": prompts_endpoint.get, "PUT": prompts_endpoint.put, "DELETE": prompts_endpoint.delete},
                 rest.refuse,
@@ -193,6 +206,8 @@ class Core:
         turn = Turn(self._db)
         answers = [self._answer(exchange, turn, now_us) for exchange in exchanges]
         settle = self.jobs.perform(turn, now_us) if self.jobs.waiting else None
+        if self._db.slow and turn.has_begun:
+            self._keep_slow(turn, now_us)
         lost: StoreUnavailable | None = None
         try:
             turn.commit()
@@ -210,6 +225,10 @@ class Core:
             if answer.work.then is not None:
                 answer.work.then(lost if answer.work.stored else None)
         return answers
+
+    def _keep_slow(self, turn: Turn, now_us: int) -> None:
+        with contextlib.suppress(StoreUnavailable):  # what else the turn needs the database for is told so
+            turn.run(lambda: queries.keep(self._db, now_us))
 
     async def start(self) -> None:
         """Take up what was under way when the last daemon stopped; tell clients which lists are others than its."""
@@ -231,42 +250,75 @@ class Core:
         http = exchange.http
         asked_id = http.headers.get(b"x-request-id")
         request_id = asked_id.decode() if asked_id and _REQUEST_ID.fullmatch(asked_id) else next(self._ids)
-        route, target = self._find(http.path)
+        route, pattern, target = self._find(http.path)
         caller = exchange.caller
-        work = Work(turn, self._db, caller.name, now_us, request_id, self._site, target, caller.is_agent)
+        work = Work(
+            turn, self._db, caller.name, now_us, request_id, self._site, target, caller.is_agent,
+            caller.is_client, caller.scopes,
+        )  # fmt: skip
         fault = None
         response: Reply
         try:
-            response = self._route(http, route, caller, work)
+            response = self._route(http, route, pattern, caller, work)
         except Exception as exc:  # noqa: BLE001 - a fault of ours must not take the daemon or the other requests along
             fault = exc
             response = self._refusal(http)(work, Error("internal error; the journal has the details"))
-        response = self._with_headers(http, response, request_id)
+        response = self._with_headers(http, response, work)
         return Answer(response, work, (time.perf_counter_ns() - started_ns) // 1000, fault)
 
-    def _find(self, path: str) -> tuple[Route | None, str]:
-        """Return the route of *path*, and what its last segment says where the route has ``{name}`` there."""
+    def _find(self, path: str) -> tuple[Route | None, str, str]:
+        """Return the route of *path*, its pattern, and what the last segment says where that has ``{name}`` there."""
         route = self._routes.get(path)
         if route is not None and "{" not in path:
-            return route, ""
+            return route, path, ""
         folder, _, last = path.rpartition("/")
-        return self._routes.get(f"{folder}/{{name}}"), unquote(last)
+        pattern = f"{folder}/{{name}}"
+        return self._routes.get(pattern), pattern, unquote(last)
 
-    def _route(self, http: HttpRequest, route: Route | None, caller: Caller, work: Work) -> Reply:
+    def _route(self, http: HttpRequest, route: Route | None, pattern: str, caller: Caller, work: Work) -> Reply:
         try:
             self._guard.check(http.headers.get(b"host"), http.headers.get(b"origin"))
             if http.method == "OPTIONS":
                 return HttpResponse(204, headers=_CORS)
             if route is None:
                 raise InvalidRequest(f"there is no endpoint {http.path[:200]}", http_status=404)
-            if not route.open:
-                caller.require_admitted()
-            handler = route.handlers.get("GET" if http.method == "HEAD" else http.method)
+            if not route.open and (b"authorization" in http.headers or not caller.admitted):
+                self._admit(http, caller, work)
+            method = "GET" if http.method == "HEAD" else http.method
+            handler = route.handlers.get(method)
             if handler is None:
                 return self._not_allowed(http, route, work)
-        except (AccessDenied, InvalidRequest) as error:
+            if not route.open and (scope := route.needs.get(method)) is not None:
+                what = f"{method} {pattern}"
+                self._site.rates.take(work.caller, what, work.now_us)
+                work.require(scope, what)
+        except (AccessDenied, InvalidRequest, RateLimited, StoreUnavailable, Unauthorized) as error:
             return self._refusal(http)(work, error)
         return handler(http, work)
+
+    def _admit(self, http: HttpRequest, caller: Caller, work: Work) -> None:
+        """Note in *work* who calls; raises ``AccessDenied`` or ``Unauthorized`` unless they may.
+
+        Who brings a token calls as its client and may do what it says, wherever it comes from; an agent stays one.
+        """
+        sent = http.headers.get(b"authorization")
+        try:
+            if sent is None:
+                caller.require_token()
+                caller.require_admitted()
+                return
+            if b"authorization" in http.duplicated:
+                raise InvalidRequest("header Authorization: expected one")
+            with store_errors():
+                client = tokens.verify(tokens.bearer(sent), work.site.authority, work.now_us, self._stands)
+        except Unauthorized as error:
+            described = f'error="invalid_token", error_description="{error.message}"' if error.reason else ""
+            work.headers = challenge(work.site.authority, described)
+            raise
+        work.caller, work.scopes, work.by_client = client.name, client.scopes, True
+
+    def _stands(self, token_id: str, client: str) -> bool:
+        return clients.stands(self._db, token_id, client)
 
     def _not_allowed(self, http: HttpRequest, route: Route, work: Work) -> HttpResponse:
         methods = ", ".join(route.handlers)
@@ -275,7 +327,7 @@ class Core:
         return HttpResponse(405, refused.body, f"Allow: {methods}\r\n".encode())
 
     def _refusal(self, http: HttpRequest) -> Refusal:
-        route, _ = self._find(http.path)
+        route, _, _ = self._find(http.path)
         return rest.refuse if route is None else route.refuse
 
     def _take_back(self, exchange: Exchange, answer: Answer, error: StoreUnavailable) -> Answer:
@@ -283,15 +335,16 @@ class Core:
         if answer.work.then is not None:
             return answer  # it only said that the message was taken; what came of it is told behind it
         refused = self._refusal(exchange.http)(answer.work, error)
-        response = self._with_headers(exchange.http, refused, answer.work.request_id)
+        response = self._with_headers(exchange.http, refused, answer.work)
         return Answer(response, answer.work, answer.duration_us)
 
-    def _with_headers(self, http: HttpRequest, response: Reply, request_id: str) -> Reply:
-        lines = b"%bX-Request-ID: %b\r\n" % (response.headers, request_id.encode())
+    def _with_headers(self, http: HttpRequest, response: Reply, work: Work) -> Reply:
+        lines = b"%b%bX-Request-ID: %b\r\n" % (response.headers, work.headers, work.request_id.encode())
         origin = http.headers.get(b"origin")
         if origin is not None and self._guard.allows(origin, (http.header(b"host") or "").lower()):
             lines += b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origin
-            lines += b"Access-Control-Expose-Headers: Mcp-Session-Id, X-Request-ID, Idempotent-Replayed\r\n"
+            lines += b"Access-Control-Expose-Headers: Mcp-Session-Id, X-Request-ID, Idempotent-Replayed,"
+            lines += b" Retry-After, WWW-Authenticate\r\n"
         if isinstance(response, HttpStream):
             return HttpStream(response.stream, lines)
         if isinstance(response, HttpLater):

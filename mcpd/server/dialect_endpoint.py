@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import orjson
 
+from mcpd.access.scopes import ALL
 from mcpd.errors import Error, InvalidParams, MethodNotFound, SessionNotFound
 from mcpd.legacy import arguments
 from mcpd.protocol import headers, jsonrpc, mcp, revisions
@@ -25,7 +27,7 @@ from mcpd.server.in_session import call_request
 from mcpd.server.methods import Methods
 from mcpd.server.sessions import Sessions
 from mcpd.server.site import Site
-from mcpd.server.work import Work, call_tool, fragment
+from mcpd.server.work import Work, authorize, call_tool, fragment
 from mcpd.store import agents
 from mcpd.store.database import store_errors
 
@@ -35,6 +37,7 @@ DIALECT_VERSION = "2025-06-18"
 _STANDARD = revisions.REVISIONS[DIALECT_VERSION]
 _OLD_SESSION = b"x-session-id"
 _MAX_SESSION_CHARS = 128
+_OF_SESSIONS = ("resources/subscribe", "resources/unsubscribe")
 
 CAPABILITIES: dict[str, object] = {
     "protocol_version": DIALECT_VERSION,
@@ -64,6 +67,8 @@ class DialectEndpoint:
             "resources/read": catalogue.read_resource,
             "prompts/list": lambda work, _params: catalogue.prompts(work),
             "resources/templates/list": self._templates,
+            "resources/subscribe": self._subscribe,
+            "resources/unsubscribe": self._subscribe,
             "prompts/execute": catalogue.execute_prompt,
             "prompts/run": catalogue.execute_prompt,
             "prompts/get": lambda work, params: methods.answer(work, _request("prompts/get", params), _STANDARD),
@@ -80,15 +85,17 @@ class DialectEndpoint:
             work.message_id = jsonrpc.readable_id(value)
             request = jsonrpc.receive(value)
             work.method = request.method
+            work.site.rates.take(work.caller, request.method, work.now_us)
             if request.method.startswith("notifications/"):
                 return HttpResponse(204)
             self._find_revision(http, request, work)
             key = idempotency.key_of(http) if request.method == "tools/call" else None
-            if self._calls.takes(request.method, request.params):
+            if self._calls.takes(work, request.method, request.params):
                 return self._begin(request, work, key)
             if key is None:
                 result, replayed = self._answer(request, work), False
             else:
+                authorize(work, request.method, request.params)
                 result, replayed = idempotency.once(work, key, request, lambda: self._answer(request, work))
             if request.is_notification:
                 return HttpResponse(204)
@@ -108,7 +115,10 @@ class DialectEndpoint:
         elif session_id is not None and request.method != "initialize":
             work.revision = revisions.REVISIONS[self._sessions.find(work, session_id).version]
         else:
-            self._note_session(http.header(_OLD_SESSION) or request.params.get("session_id"), work)
+            named = http.header(_OLD_SESSION) or request.params.get("session_id")
+            if request.method in _OF_SESSIONS:
+                self._sessions.find(work, named if isinstance(named, str) else "")
+            self._note_session(named, work)
 
     def _note_session(self, named: object, work: Work) -> None:
         """Note the session for the audit: one of ours, or what the client calls its own."""
@@ -124,10 +134,12 @@ class DialectEndpoint:
         if key is not None:
             name = request.params.get("name")
             raise InvalidParams(f"{name} takes its time and keeps no results; call it without Idempotency-Key")
-        work.revision = work.revision or revisions.REVISIONS[DIALECT_VERSION]
+        in_dialect = work.revision is None
+        work.revision = work.revision or _STANDARD
         work.session_id = None
         channel = HttpChannel(takes_stream=False)
-        self._calls.begin(call_request(work, request, None), channel, call_id="", answers={})
+        asked = msgspec.structs.replace(call_request(work, request, None), dialect=in_dialect)
+        self._calls.begin(asked, channel, call_id="", answers={})
         return HttpLater(channel)
 
     def _answer(self, request: Request, work: Work) -> object:
@@ -136,6 +148,8 @@ class DialectEndpoint:
         method = self._methods.get(request.method)
         if method is None:
             raise MethodNotFound(f"method {request.method!r} is not known at /jsonrpc")
+        if work.scopes is not ALL:
+            work.require_method(request.method)
         return method(work, request.params)
 
     def _templates(self, work: Work, params: dict[str, Any]) -> object:
@@ -143,6 +157,13 @@ class DialectEndpoint:
         page = self._standard.answer(work, _request("resources/templates/list", params), _STANDARD)
         assert isinstance(page, dict)
         return page["resourceTemplates"]
+
+    def _subscribe(self, work: Work, params: dict[str, Any]) -> object:
+        """Have the session's stream (``GET /mcp``) tell of a resource, or no longer; the session is one of ours."""
+        method = work.method or ""
+        self._standard.answer(work, _request(method, params), _STANDARD)
+        uri, is_subscribed = params["uri"], method == "resources/subscribe"
+        return {"subscribed": is_subscribed, "uri": uri, "subscription_id": f"{work.session_id}:{uri}"}
 
     def _initialize(self, work: Work, params: dict[str, Any]) -> object:
         asked = params.get("protocolVersion", revisions.HANDSHAKE.version)
@@ -190,7 +211,7 @@ def _call(work: Work, params: dict[str, Any]) -> object:
 
 
 def refuse(work: Work, error: Error) -> HttpResponse:
-    """Return *error* as the dialect tells it; only who may not call at all gets another HTTP status than 200."""
-    work.refusal = error.message
-    status = error.http_status if error.http_status in (403, 405, 413) else 200
+    """Return *error* as the dialect tells it; only who may not call (so, or so often) gets another status than 200."""
+    work.refused(error)
+    status = error.http_status if error.http_status in (401, 403, 405, 413, 429) else 200
     return HttpResponse(status, jsonrpc.encode_error(work.message_id, error, null_id=True))

@@ -14,7 +14,7 @@ from mcpd.server.channel import Channel
 from mcpd.server.context import LEVELS
 from mcpd.server.methods import Methods
 from mcpd.server.run import CallRequest
-from mcpd.server.work import Work
+from mcpd.server.work import Work, authorize
 from mcpd.store import sessions
 
 OpenChannel = Callable[[], tuple[str, Channel]]
@@ -44,7 +44,7 @@ class InSession:
             return None
         revision = work.revision
         assert revision is not None
-        if self._calls.takes(request.method, request.params):
+        if self._calls.takes(work, request.method, request.params):
             call_id, channel = open_channel()
             self._calls.begin(call_request(work, request, log_level(work)), channel, call_id=call_id, answers={})
             return None
@@ -57,6 +57,7 @@ def receive(value: object, work: Work, methods: Methods) -> Request:
     request = jsonrpc.receive(value)
     work.method = request.method
     work.trace = mcp.trace_parent(request.params)
+    work.site.rates.take(work.caller, request.method, work.now_us)
     if request.is_notification and methods.is_request(request.method):
         raise InvalidRequest(f'{request.method} is a request; member "id" is missing')
     return request
@@ -65,6 +66,7 @@ def receive(value: object, work: Work, methods: Methods) -> Request:
 def call_request(work: Work, request: Request, level: str | None) -> CallRequest:
     """Return all that is needed to run *request*; *level* is the least of what its client wants to hear logged."""
     assert work.revision is not None
+    authorize(work, request.method, request.params)
     work.tool = name if isinstance(name := request.params.get("name"), str) else None
     return CallRequest(
         method=request.method,

@@ -92,11 +92,12 @@ class McpEndpoint:
             own = marked.get(str(request.params.get("name")), ())
             params.check(http, own, request.params.get("arguments"))
         if request.method == "subscriptions/listen":
+            work.require("read", request.method)
             return HttpStream(Subscription(self._streams.hub, work, request, http.header(headers.RESUME)))
         level = meta.get(revisions.LOG_LEVEL)
         if level is not None and level not in LEVELS:
             raise InvalidParams(f"params._meta {revisions.LOG_LEVEL!r}: expected one of {', '.join(LEVELS)}")
-        if self._calls.takes(request.method, request.params):
+        if self._calls.takes(work, request.method, request.params):
             return self._begin(http, request, work, level)
         return HttpResponse(200, jsonrpc.encode_result(request.id, self._methods.answer(work, request, revision)))
 
@@ -167,7 +168,7 @@ class McpEndpoint:
 
 def refuse(work: Work, error: Error, *, handshake: bool = False) -> HttpResponse:
     """Return *error* as MCP tells it, noted in *work*."""
-    work.refusal = error.message
+    work.refused(error)
     return HttpResponse(*replies.error(work.message_id, error, handshake=handshake))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from mcpd.errors import MethodNotFound, StoreUnavailable, ToolFailed
+from mcpd.access.scopes import ALL
+from mcpd.errors import ConsentRequired, MethodNotFound, StoreUnavailable, ToolFailed
 from mcpd.protocol import cursors, mcp
 from mcpd.protocol.jsonrpc import Request
 from mcpd.protocol.revisions import Revision
@@ -31,6 +32,8 @@ class Methods:
         method = (self._handshake if revision.handshake else self._stateless).get(request.method)
         if method is None:
             raise MethodNotFound(f"method {request.method!r} is not known in MCP {revision.version}")
+        if work.scopes is not ALL:
+            work.require_method(request.method)
         return method(work, request.params, revision)
 
     def is_request(self, method: str) -> bool:
@@ -54,6 +57,9 @@ def _tools_list(work: Work, params: dict[str, Any], revision: Revision) -> objec
 def _tools_call(work: Work, params: dict[str, Any], revision: Revision) -> object:
     try:
         structured = call_tool(work, params)
+    except ConsentRequired as error:
+        work.refusal = error.message
+        return replies.consent(revision, error)
     except (ArgumentsRefused, ToolFailed, StoreUnavailable) as error:
         work.refusal = error.message
         return replies.tool_failure(revision, error.message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -11,28 +10,18 @@ import msgspec
 from mcpd import __version__
 from mcpd.plugins.base import Loaded
 from mcpd.prompts.base import Prompt
-from mcpd.server import records_endpoint
+from mcpd.server import access_api, records_endpoint
+from mcpd.server.api import Operation, Schema
+from mcpd.server.api import list_of as _list
+from mcpd.server.api import object_of as _object
+from mcpd.server.api import ref as _ref
 from mcpd.terminals.states import State
-
-Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string"}
 _REFUSED: Schema = {"type": "object", "required": ["error"]}  # words here, a JSON-RPC error there
 _OPTIONAL_TEXT: Schema = {"type": ["string", "null"]}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _TIME: Schema = {"type": "string", "format": "date-time"}
-
-
-def _object(**properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _list(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 _AGENT = _object(agent=_TEXT, status=_TEXT, current_task=_OPTIONAL_TEXT, last_seen=_TIME)
@@ -72,12 +61,6 @@ _CONFLICT = _object(
 _AUDITED = _object(
     id=_COUNT, timestamp=_TIME, session_id=_OPTIONAL_TEXT, user_id=_TEXT, operation=_TEXT, resource=_OPTIONAL_TEXT,
     result=_TEXT, ip_address={"type": "null"}, request_id=_TEXT, details={},
-)  # fmt: skip
-_FIGURE: Schema = {"type": ["number", "null"]}
-_FIGURES = _object(
-    timestamp=_TIME, request_count=_COUNT, avg_response_time=_FIGURE, p95_response_time=_FIGURE,
-    p99_response_time=_FIGURE, error_rate=_FIGURE, cpu_usage=_FIGURE, memory_usage=_FIGURE, cache_hit_rate=_FIGURE,
-    db_query_time=_FIGURE, concurrent_connections=_FIGURE,
 )  # fmt: skip
 _ANY_OBJECT: Schema = {"type": "object"}
 _HOOK: Schema = {
@@ -144,17 +127,11 @@ _SCHEMAS: dict[str, Schema] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What one method of one path is for: its ``answers`` by status, in words and with a schema."""
-
-    summary: str
-    answers: Mapping[int, tuple[str, Schema | None]]
-    body: Schema | None = None
-    refusals: Mapping[int, str] = field(default_factory=dict)
-
-
-_FORBIDDEN = {403: "The caller, the Host or the Origin is not admitted."}
+_FORBIDDEN = {
+    401: "A token is needed, or this one does not hold.",
+    403: "The caller, the Host or the Origin is not admitted, or may not do this.",
+    429: "The caller asks too often; Retry-After says how long to wait.",
+}
 _STORE = {503: "The database cannot be used for now."}
 _QUERY = {400: "A parameter is malformed."}
 _MISSING = {404: "There is no such prompt."}
@@ -281,28 +258,6 @@ OPERATIONS: dict[str, Operation] = {
         {200: ("A part of it.", _object(logs=_list(_AUDITED), count=_COUNT, limit=_COUNT, offset=_COUNT))},
         refusals=_QUERY | _STORE,
     ),
-    "GET /api/mcp/performance/metrics": Operation(
-        "How long the audited requests of the last hour took, in seconds; null is not measured",
-        {200: ("The figures.", _FIGURES)},
-        refusals=_STORE,
-    ),
-    "GET /api/mcp/performance/report": Operation(
-        "The response times of the last hour, summed up, in seconds; null is not measured",
-        {
-            200: (
-                "The report.",
-                _object(
-                    report_time=_TIME,
-                    duration_minutes=_COUNT,
-                    metrics=_ANY_OBJECT,
-                    cache_performance={"type": "null"},
-                    slow_queries={"type": "null"},
-                    recommendations=_list(_TEXT),
-                ),
-            )
-        },
-        refusals=_STORE,
-    ),
     "GET /api/mcp/security": Operation(
         "What is guarded, and how",
         {200: ("It; null is a limit that there is none of.", _object(security=_ANY_OBJECT, policies=_ANY_OBJECT))},
@@ -342,6 +297,7 @@ OPERATIONS: dict[str, Operation] = {
         {200: ("Removed.", _object(name=_TEXT, removed={"const": True}))},
         refusals=_MISSING | _STORE,
     ),
+    **access_api.OPERATIONS,
 }
 
 
@@ -371,7 +327,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
         answers[str(status)] = _answer(words, _REFUSED)
     shown: dict[str, Any] = {"summary": operation.summary, "responses": answers}
     if operation.body is not None:
-        shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": operation.body}}}
+        kinds = ("application/json", *operation.other_bodies)
+        content = {kind: {"schema": operation.body} for kind in kinds}
+        shown["requestBody"] = {"required": operation.body_required, "content": content}
     return shown
 
 

@@ -9,10 +9,12 @@ import msgspec
 import orjson
 
 from mcpd.errors import InvalidParams, PromptNotFound, ToolFailed
-from mcpd.protocol import content, mcp
+from mcpd.protocol import asks, content, mcp
 from mcpd.protocol.revisions import REVISIONS
+from mcpd.server import approvals
 from mcpd.server.site import Site
-from mcpd.tools.asynchronous import AsyncTool, Outcome
+from mcpd.tools.asynchronous import AsyncTool, Outcome, outcome_of
+from mcpd.tools.base import Tool
 from mcpd.tools.context import Context
 
 if TYPE_CHECKING:
@@ -25,18 +27,30 @@ class Operations:
     """Find what does the work of a request on *site*."""
 
     def __init__(self, site: Site) -> None:
+        self._site = site
         self._tools = {name: tool for name, tool in site.tools.items() if isinstance(tool, AsyncTool)}
+        self._guarded = {name for name, tool in site.tools.items() if tool.destructive and isinstance(tool, Tool)}
         self._prompts = site.prompts
         self._orders = site.orders
         self._names: dict[str, Mapping[str, object]] = {"tools/call": self._tools, "prompts/get": self._prompts}
 
-    def takes(self, method: str, params: Mapping[str, Any]) -> bool:
-        """Say whether a request of *method* with *params* is one of ours."""
+    def takes(self, method: str, params: Mapping[str, Any], capabilities: Mapping[str, Any]) -> bool:
+        """Say whether a request of *method* with *params* is one of ours.
+
+        So is a call that would be answered at once, were there not a client with *capabilities* to be asked first.
+        """
         names: Mapping[str, object] | None = self._names.get(method)
         if names is None:
             return False
         name = params.get("name")
-        return isinstance(name, str) and name in names
+        if not isinstance(name, str):
+            return False
+        return name in names or (name in self._guarded and method == "tools/call" and self._asks(params, capabilities))
+
+    def _asks(self, params: Mapping[str, Any], capabilities: Mapping[str, Any]) -> bool:
+        arguments = params.get("arguments")
+        is_dry = isinstance(arguments, dict) and arguments.get("dry_run") is True
+        return self._site.asks_clients and not is_dry and asks.declares(capabilities, approvals.ELICITATION)
 
     def is_idempotent(self, request: Mapping[str, Any]) -> bool:
         """Say whether the stored *request* may be run a second time."""
@@ -54,9 +68,10 @@ class Operations:
         return self._tool(request) if request.method == "tools/call" else self._prompt(request)
 
     def _tool(self, request: CallRequest) -> Operation:
-        tool = self._tools.get(request.name or "")
+        tool = self._site.tools.get(request.name or "")
         if tool is None:
             raise InvalidParams(f"unknown tool {request.name!r}; tools/list names them")
+        asks_clients = self._site.asks_clients
         arguments = request.params.get("arguments", {})
 
         async def operation(context: Context) -> dict[str, Any]:
@@ -64,6 +79,11 @@ class Operations:
                 converted = tool.convert(arguments)
             except InvalidParams as error:
                 raise ToolFailed(f"Invalid arguments for {tool.name}: {error.message}") from None
+            if tool.destructive:
+                await approvals.obtain(context, tool, converted, arguments, asks_clients=asks_clients)
+            if isinstance(tool, Tool):
+                made = await context.store(lambda call: tool.call(call, converted))
+                return _result(request, outcome_of(made))
             return _result(request, await tool.run(context, converted))
 
         return operation

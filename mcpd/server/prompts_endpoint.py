@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import msgspec
 
-from mcpd.errors import Error, InvalidParams, StoreUnavailable
+from mcpd.errors import Error, InvalidParams
 from mcpd.prompts import base, library
 from mcpd.prompts.base import Prompt
 from mcpd.protocol import jsonrpc
 from mcpd.protocol.http import HttpRequest, HttpResponse
-from mcpd.server import rest
+from mcpd.server import changes, rest
 from mcpd.server.work import Work
-from mcpd.store import audit
-from mcpd.store.audit import Entry
 from mcpd.store.database import store_errors
 
 
@@ -58,32 +55,7 @@ def _check_stored(work: Work) -> None:
 
 
 def _change(work: Work, operation: str, body: bytes, change: Callable[[], HttpResponse]) -> HttpResponse:
-    """Make the *change* together with its audit record; a refused one leaves the record alone."""
-    work.stored = True
-    started_ns = time.perf_counter_ns()
-
-    def entry(outcome: str) -> Entry:
-        duration_us = (time.perf_counter_ns() - started_ns) // 1000
-        asked = body.decode("utf-8", "replace")
-        return Entry(
-            work.now_us, work.caller, operation, work.target, outcome, duration_us, work.request_id, None, asked
-        )
-
-    def make() -> HttpResponse:
-        made = change()
-        audit.add(work.db, entry("ok"))
-        return made
-
-    try:
-        return work.turn.run(make)
-    except StoreUnavailable as error:
-        return rest.refuse(work, error)
-    except Error as error:
-        try:
-            work.turn.run(lambda: audit.add(work.db, entry("refused")))
-        except StoreUnavailable as lost:
-            return rest.refuse(work, lost)
-        return rest.refuse(work, error)
+    return changes.audited(work, operation, work.target, body.decode("utf-8", "replace"), change)
 
 
 def _shown(prompt: Prompt, status: int = 200) -> HttpResponse:

@@ -7,12 +7,15 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
+from mcpd.access.scopes import SCOPES
+from mcpd.access.tokens import TTL_S
 from mcpd.errors import Error, InvalidRequest
 from mcpd.legacy import names
 from mcpd.protocol.http import HttpRequest, HttpResponse
 from mcpd.resources import files
 from mcpd.server import records, rest
 from mcpd.server.work import Work
+from mcpd.store.approvals import TTL_US
 from mcpd.store.database import store_errors
 
 MAX_ITEMS = 1000
@@ -76,17 +79,28 @@ def _audit(work: Work, query: Query) -> object:
 
 
 def _security(work: Work, _query: Query) -> object:
-    policies = dict.fromkeys(("token_expiry_hours", "consent_expiry_minutes", "rate_limit_per_minute"))
+    per_min = work.site.rates.per_min
+    policies = {
+        "token_expiry_hours": TTL_S / 3600,
+        "consent_expiry_minutes": TTL_US / 60e6,
+        "rate_limit_per_minute": per_min or None,
+    }
     return {
         "security": {
-            "oauth_enabled": False,
-            "consent_flow": False,
+            "oauth_enabled": True,
+            "consent_flow": True,
             "path_protection": True,
-            "rate_limiting": False,
+            "rate_limiting": bool(per_min),
             "audit_logging": True,
             "dangerous_operations": [tool.name for tool in work.site.tools.values() if tool.destructive],
         },
-        "policies": {**policies, "path_blacklist": files.FORBIDDEN},
+        "policies": {
+            **policies,
+            "consent_by": "elicitation" if work.site.asks_clients else "administrator",
+            "scopes": SCOPES,
+            "token_audience": work.site.authority.resource,
+            "path_blacklist": files.FORBIDDEN,
+        },
     }
 
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import msgspec
 
-from mcpd.errors import DIALECT_CODES, Error, InvalidRequest
-from mcpd.protocol import jsonrpc, mcp
+from mcpd.errors import DIALECT_CODES, ConsentRequired, Error, InvalidRequest, RateLimited
+from mcpd.protocol import jsonrpc, mcp, revisions
 from mcpd.protocol.asks import Ask
 from mcpd.protocol.jsonrpc import Id
 from mcpd.protocol.revisions import Revision
+
+CONSENT = "mcpd/consent"
+"""What holds, in the ``_meta`` of a result, where a person can allow the call."""
 
 
 def error(message_id: Id, fault: Error, *, handshake: bool) -> tuple[int, bytes]:
@@ -23,13 +26,20 @@ def error(message_id: Id, fault: Error, *, handshake: bool) -> tuple[int, bytes]
     status = fault.http_status
     if status == 503 or (handshake and fault.code == -32601):
         status = 200
-    shown = InvalidRequest(fault.message, fault.data) if fault.code in DIALECT_CODES else fault
+    ours = fault.code in DIALECT_CODES or isinstance(fault, RateLimited)
+    shown = InvalidRequest(fault.message, fault.data) if ours else fault
     return status, jsonrpc.encode_error(message_id, shown)
 
 
 def tool_failure(revision: Revision, message: str) -> dict[str, Any]:
     """Return the result of a tool that says no: what the model can mend, it gets to read (server/tools)."""
     return mcp.complete(revision, {"content": [{"type": "text", "text": message}], "isError": True})
+
+
+def consent(revision: Revision, fault: ConsentRequired) -> dict[str, Any]:
+    """Return the result of a tool that a person must allow first: in words for the model, as data for programs."""
+    meta = {CONSENT: fault.data} | ({revisions.SERVER_INFO: mcp.SERVER_INFO} if revision.result_type else {})
+    return tool_failure(revision, fault.message) | {"_meta": meta}
 
 
 def questions(revision: Revision, asked: Mapping[str, Mapping[str, Any]]) -> dict[int, bytes]:

@@ -13,7 +13,7 @@ from mcpd.protocol.http import HttpRequest, HttpResponse
 from mcpd.server import catalogue, records
 from mcpd.server.dialect_endpoint import CAPABILITIES, DIALECT_VERSION
 from mcpd.server.work import Work
-from mcpd.store import activities, agents, components, decisions, terminals
+from mcpd.store import activities, agents, approvals, components, decisions, terminals
 from mcpd.store.database import store_errors
 from mcpd.times import rfc3339
 
@@ -123,6 +123,7 @@ class Status:
                 "tools_available": len(work.site.tools),
                 "resources_available": available["resources_count"],
                 "prompts_available": available["prompts_count"],
+                "consents_pending": approvals.count_waiting(db, work.now_us),
                 "plugins_loaded": _count(work, "loaded"),
                 "plugins_broken": _count(work, "broken"),
             },
@@ -144,7 +145,7 @@ def _count(work: Work, state: State) -> int:
 
 def refuse(work: Work, error: Error) -> HttpResponse:
     """Return *error* as the REST endpoints tell it; what MCP answers inside a 200 is a 400 or 404 here."""
-    work.refusal = error.message
+    work.refused(error)
     status = error.http_status
     if isinstance(error, PromptNotFound):
         status = 404

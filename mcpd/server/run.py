@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from mcpd.errors import Error, ToolFailed
+from mcpd.errors import ConsentRequired, Error, ToolFailed
 from mcpd.protocol import jsonrpc, mcp, states
 from mcpd.protocol.asks import Ask
 from mcpd.protocol.jsonrpc import Id
@@ -50,6 +50,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     log_level: str | None = None
     trace: str | None = None
+    dialect: bool = False
 
     @property
     def progress_token(self) -> str | int | None:
@@ -94,6 +95,11 @@ class Run:
     def is_task(self) -> bool:
         """Whether the call has become a task."""
         return self._record is not None and self._record.session is None
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a question would find the client."""
+        return not self.revision.handshake or (self._channel is not None and self._channel.can_ask)
 
     def start(self) -> asyncio.Task[None]:
         """Begin."""
@@ -229,6 +235,10 @@ class Run:
         if isinstance(error, ToolFailed) and self.request.method == "tools/call":
             await self._finish(replies.tool_failure(self.revision, error.message), "failed", error.message)
             return
+        if isinstance(error, ConsentRequired):
+            told = error if self.request.dialect else replies.consent(self.revision, error)
+            await self._finish(told, "input_required", error.message)
+            return
         await self._finish(error, "refused" if error.http_status < 500 else "failed", error.message, reported=reported)
 
     async def _finish(
@@ -252,7 +262,9 @@ class Run:
             self._owner.report(self, status, refusal)
 
     async def _deliver(self, came: dict[str, Any] | Error) -> int:
-        if isinstance(came, Error):
+        if isinstance(came, Error) and self.request.dialect:
+            status, response = 200, jsonrpc.encode_error(self.request.message_id, came, null_id=True)
+        elif isinstance(came, Error):
             status, response = replies.error(self.request.message_id, came, handshake=self.revision.handshake)
         else:
             status, response = 200, jsonrpc.encode_result(self.request.message_id, came)

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import orjson
 
+from mcpd.access.rates import Rates
+from mcpd.access.tokens import Authority
 from mcpd.plugins.base import Loaded
 from mcpd.prompts.functions import FunctionPrompt
 from mcpd.resources.registry import Resources
@@ -41,6 +43,9 @@ class Site(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     plugins: Sequence[Loaded] = ()
     orders: Mapping[str, RestOrder] = {}
+    rates: Rates = Rates(0)
+    authority: Authority = Authority(b"", "http://localhost", "http://localhost/mcp")
+    asks_clients: bool = True
 
     def digests(self) -> dict[str, str]:
         """Return, by list, what changes when that does which code brings to it, ours or a plug-in's."""

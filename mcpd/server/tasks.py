@@ -37,6 +37,7 @@ class Tasks:
         responses = params.get("inputResponses")
         if not isinstance(responses, dict):
             raise InvalidParams('params "inputResponses": expected an object with an answer to each question')
+        work.require_for(record.request["method"], record.request["params"])
         waited = record.status == "input_required"
         work.stored = True
         ready = work.turn.run(lambda: task_rows.answer(work.db, record, responses, work.now_us))

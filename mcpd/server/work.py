@@ -10,10 +10,24 @@ from typing import Any
 import msgspec
 import orjson
 
-from mcpd.errors import Error, InvalidParams, StoreUnavailable
+from mcpd.access import scopes
+from mcpd.access.scopes import ALL, Scope, Scopes
+from mcpd.access.tokens import Authority
+from mcpd.errors import (
+    AccessDenied,
+    ConsentRequired,
+    Error,
+    InsufficientScope,
+    InvalidParams,
+    RateLimited,
+    StoreUnavailable,
+    ToolFailed,
+)
 from mcpd.protocol.jsonrpc import Id
 from mcpd.protocol.revisions import Revision
+from mcpd.server import approvals
 from mcpd.server.site import Site
+from mcpd.store import approvals as stored
 from mcpd.store import audit
 from mcpd.store.audit import Entry
 from mcpd.store.database import Database
@@ -21,6 +35,13 @@ from mcpd.store.turn import Turn
 from mcpd.tools.base import Arguments, Call, Result, Tool
 
 NO_CAPABILITIES: Mapping[str, Any] = MappingProxyType({})
+
+NEEDS: Mapping[str, Scope] = {
+    "tools/list": "read", "resources/list": "read", "resources/templates/list": "read", "resources/read": "read",
+    "resources/subscribe": "read", "prompts/list": "read", "prompts/get": "read", "prompts/execute": "read",
+    "prompts/run": "read", "completion/complete": "read", "tasks/get": "read",
+}  # fmt: skip
+"""Method → the scope that it needs. ``tools/call`` and what goes on with one need the tool's; the others none."""
 
 
 class Work(msgspec.Struct):
@@ -37,6 +58,9 @@ class Work(msgspec.Struct):
     site: Site
     target: str = ""
     by_agent: bool = False
+    by_client: bool = False
+    scopes: Scopes = ALL
+    headers: bytes = b""
     session_id: str | None = None
     revision: Revision | None = None
     capabilities: Mapping[str, Any] = NO_CAPABILITIES
@@ -47,6 +71,56 @@ class Work(msgspec.Struct):
     stored: bool = False
     then: Callable[[StoreUnavailable | None], None] | None = None
     refusal: str | None = None  # in words: an exception would keep its frames alive, and they this
+
+    def refused(self, error: Error) -> None:
+        """Note that the request is refused with *error*, for the journal and for who has to wait."""
+        self.refusal = error.message
+        if isinstance(error, RateLimited):
+            self.headers = b"Retry-After: %d\r\n" % error.retry_after
+
+    def require(self, scope: Scope, what: str) -> None:
+        """Raise ``InsufficientScope`` unless the caller has the *scope* that *what* needs."""
+        if scope not in self.scopes:
+            self.headers = challenge(self.site.authority, f'error="insufficient_scope", scope="{scope}"')
+            granted = scopes.shown(self.scopes)
+            raise InsufficientScope(
+                f"{what[:100]} needs the scope {scope}; this caller has {granted or 'none'}",
+                {"required_scope": scope, "granted": granted},
+            )
+
+    def require_for(self, method: str, params: Mapping[str, Any]) -> None:
+        """Raise ``InsufficientScope`` unless the caller may use *method*, or the tool that it calls."""
+        if self.scopes is ALL:
+            return
+        name = params.get("name")
+        if method != "tools/call":
+            self.require_method(method)
+        elif isinstance(name, str) and (tool := self.site.tools.get(name)) is not None:
+            self.require(tool.needs, f"the tool {tool.name}")
+
+    def require_method(self, method: str) -> None:
+        """Raise ``InsufficientScope`` unless the caller may use *method*; ``call_tool`` looks at tools itself."""
+        scope = NEEDS.get(method)
+        if scope is not None:
+            self.require(scope, method)
+
+
+def challenge(authority: Authority, more: str = "") -> bytes:
+    """Return the header that tells a client which token to bring (RFC 6750 section 3, RFC 9728 section 5.1)."""
+    pointer = f'resource_metadata="{authority.issuer}/.well-known/oauth-protected-resource/mcp"'
+    return f"WWW-Authenticate: Bearer {', '.join(filter(None, (more, pointer)))}\r\n".encode("ascii")
+
+
+def authorize(work: Work, method: str, params: Mapping[str, Any]) -> None:
+    """Raise ``InsufficientScope``, which is audited, unless the caller may have this done, which takes its time."""
+    try:
+        work.require_for(method, params)
+    except Error:
+        work.stored = True
+        work.method, work.tool = method, str(params.get("name"))[:200]
+        entry = _entry(work, "refused", params.get("arguments", {}), time.perf_counter_ns())
+        work.turn.run(lambda: audit.add(work.db, entry))
+        raise
 
 
 def call_tool(work: Work, params: dict[str, Any]) -> bytes:
@@ -66,12 +140,19 @@ def call_tool(work: Work, params: dict[str, Any]) -> bytes:
         tool = work.site.tools.get(name)
         if not isinstance(tool, Tool):
             raise InvalidParams(f"unknown tool {name!r}; tools/list names them")
+        if work.scopes is not ALL:
+            work.require(tool.needs, f"the tool {tool.name}")
         return _run(work, tool, _convert(tool, arguments), arguments, started_ns)
     except Error as error:
-        outcome = "refused" if isinstance(error, InvalidParams) else "failed"
-        entry = _entry(work, outcome, arguments, started_ns)
+        entry = _entry(work, _outcome(error), arguments, started_ns)
         work.turn.run(lambda: audit.add(work.db, entry))
         raise
+
+
+def _outcome(error: Error) -> str:
+    if isinstance(error, ConsentRequired):
+        return "input_required"
+    return "refused" if isinstance(error, InvalidParams | AccessDenied) else "failed"
 
 
 class ArgumentsRefused(InvalidParams):
@@ -88,8 +169,14 @@ def _convert(tool: Tool[Any, Any], arguments: object) -> Arguments:
 
 def _run(work: Work, tool: Tool[Any, Any], converted: Arguments, arguments: object, started_ns: int) -> bytes:
     call = Call(work.db, work.caller, work.now_us, work.site.claim_ttl_us)
+    approved = None
+    if tool.destructive and not converted.dry_run:
+        asked = work.turn.run(lambda: approvals.ask_administrator(call, tool, converted, arguments))
+        approved = approvals.approved(asked)
 
     def change() -> Result:
+        if approved is not None and not stored.use(work.db, approved.id, work.now_us):
+            raise ToolFailed("this consent was used meanwhile; call again")
         result: Result = tool.call(call, converted)
         if not converted.dry_run:
             audit.add(work.db, _entry(work, "ok", arguments, started_ns))

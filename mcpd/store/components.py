@@ -48,6 +48,11 @@ def register(db: Database, now_us: int, name: str, owner: str, status: str, meta
     )
 
 
+def remove(db: Database, name: str) -> None:
+    """Forget the component *name*; what is claimed of it is another matter (``claims``)."""
+    db.execute("DELETE FROM components WHERE name = ?", (name,))
+
+
 def count(db: Database) -> int:
     """Return how many components are registered."""
     return int(db.value("SELECT count(*) FROM components"))

@@ -40,12 +40,14 @@ class AsyncTool(Description):
     """One tool whose function may wait.
 
     ``arguments`` is a ``msgspec.Struct`` type, which the function gets one of, or a JSON Schema (2020-12), for which it
-    gets the decoded object; ``result`` is the same for structured results, None for content alone.
+    gets the decoded object; ``result`` is the same for structured results, None for content alone. ``question`` is what
+    a person is asked to allow, where the tool is destructive; it raises what the call would.
     """
 
     arguments: type[msgspec.Struct] | Schema = NoArguments
     result: type[msgspec.Struct] | Schema | None = None
     function: Callable[[Context, Any], Awaitable[Returned]]
+    question: Callable[[Context, Any], Awaitable[str]] | None = None
 
     @cached_property
     def input_schema(self) -> Schema:
@@ -84,7 +86,7 @@ class AsyncTool(Description):
 
         ``TypeError`` if that is not what the tool said it would return.
         """
-        outcome = _outcome(await self.function(context, arguments))
+        outcome = outcome_of(await self.function(context, arguments))
         validator = self._validators[1]
         if validator is not None and not outcome.is_error:
             fault = validator.fault(None if outcome.structured is msgspec.UNSET else outcome.structured)
@@ -95,7 +97,8 @@ class AsyncTool(Description):
         return outcome
 
 
-def _outcome(returned: Returned) -> Outcome:
+def outcome_of(returned: Returned) -> Outcome:
+    """Return what a function *returned* as an outcome, its structured part in words too."""
     if isinstance(returned, Outcome):
         return _spelled(returned)
     if isinstance(returned, str):

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from mcpd.access.scopes import Scope
 from mcpd.protocol.content import Icon
 from mcpd.protocol.params import HeaderParam, header_params
 from mcpd.store import agents, events
@@ -67,7 +68,11 @@ class Call(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a client is told of a tool. The four hints are MCP's tool annotations: what a call may do to the world."""
+    """What a client is told of a tool. The four hints are MCP's tool annotations: what a call may do to the world.
+
+    They are no mere hints to us: they decide which scope a caller needs, and what is destructive a person has to allow
+    (server/approvals.py) before the function runs.
+    """
 
     name: str
     title: str
@@ -77,6 +82,13 @@ class Description:
     idempotent: bool = False
     open_world: bool = False
     icons: tuple[Icon, ...] = ()
+
+    @property
+    def needs(self) -> Scope:
+        """The scope that a caller must have; it follows from the hints."""
+        if self.read_only:
+            return "read"
+        return "delete" if self.destructive else "execute"
 
     def listing(self, input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the tool as ``tools/list`` shows it (MCP 2025-11-25 and 2026-07-28, server/tools)."""
@@ -101,11 +113,20 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True)
 class Tool(Description, Generic[A, R]):
-    """One tool that answers at once, inside the transaction of its turn."""
+    """One tool that answers at once, inside the transaction of its turn.
+
+    ``question`` is what a person is asked to allow, where the tool is destructive; it raises what the call would.
+    """
 
     arguments: type[A]
     result: type[R]
     function: Callable[[Call, A], R]
+    question: Callable[[Call, A], str] | None = None
+
+    @property
+    def needs(self) -> Scope:
+        """The scope that a caller must have: such a tool only writes records."""
+        return "write" if super().needs == "execute" else super().needs
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from mcpd.errors import ToolFailed
 from mcpd.store import claims, components
 from mcpd.store.claims import Claim
+from mcpd.store.components import Component
 from mcpd.times import rfc3339
 from mcpd.tools import paths
 from mcpd.tools.base import AgentName, Arguments, Call, ComponentName, Paths, Result, Tool
@@ -89,6 +91,37 @@ def _find_component_owner(call: Call, arguments: FindComponentOwner) -> Owner:
     )
 
 
+class DeleteComponent(Arguments, frozen=True):
+    name: ComponentName
+
+
+class Deleted(Result):
+    component: str
+
+
+def _registered(call: Call, name: str) -> Component:
+    component = components.find(call.db, name)
+    if component is None:
+        raise ToolFailed(f"no component {name!r} is registered")
+    return component
+
+
+def _delete_question(call: Call, arguments: DeleteComponent) -> str:
+    component = _registered(call, arguments.name)
+    return (
+        f"{call.caller} wants to delete the component {component.name!r}, which {component.owner!r} owns, from the"
+        " register, with the paths that it was registered with."
+    )
+
+
+def _delete_component(call: Call, arguments: DeleteComponent) -> Deleted:
+    component = _registered(call, arguments.name)
+    claims.release_component(call.db, component.name)
+    components.remove(call.db, component.name)
+    call.event("component.deleted", component.owner, {"component": component.name, "owner": component.owner})
+    return Deleted(success=True, component=component.name)
+
+
 REGISTER_COMPONENT = Tool(
     name="register_component",
     title="Register component",
@@ -110,4 +143,15 @@ FIND_COMPONENT_OWNER = Tool(
     function=_find_component_owner,
     read_only=True,
     idempotent=True,
+)
+
+DELETE_COMPONENT = Tool(
+    name="delete_component",
+    title="Delete component",
+    description="Delete a component from the register. A person is asked to confirm.",
+    arguments=DeleteComponent,
+    result=Deleted,
+    function=_delete_component,
+    question=_delete_question,
+    destructive=True,
 )

@@ -55,6 +55,9 @@ class Context(Protocol):
     def declares(self, needs: Mapping[str, Any]) -> bool:
         """Say whether the client has the capabilities *needs*, as ``{"sampling": {}}``."""
 
+    def can_ask(self, needs: Mapping[str, Any]) -> bool:
+        """Say whether a question that takes the capabilities *needs* would reach the client here."""
+
     def require(self, needs: Mapping[str, Any]) -> None:
         """Raise ``MissingClientCapability`` unless the client has the capabilities *needs*."""
 

@@ -14,7 +14,7 @@ from mcpd.tools.backups import Backups
 from mcpd.tools.base import Tool
 from mcpd.tools.claims import CHECK_CONFLICTS
 from mcpd.tools.collaborations import REQUEST_COLLABORATION
-from mcpd.tools.components import FIND_COMPONENT_OWNER, REGISTER_COMPONENT
+from mcpd.tools.components import DELETE_COMPONENT, FIND_COMPONENT_OWNER, REGISTER_COMPONENT
 from mcpd.tools.data import CREATE_REPORT, Exporter
 from mcpd.tools.decisions import PROPOSE_DECISION
 from mcpd.tools.terminals import TerminalTools
@@ -32,6 +32,7 @@ TOOLS: Mapping[str, AnyTool] = {
         REQUEST_COLLABORATION,
         PROPOSE_DECISION,
         FIND_COMPONENT_OWNER,
+        DELETE_COMPONENT,
     )
 }
 

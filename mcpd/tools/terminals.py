@@ -6,13 +6,13 @@ What is known of them is in the database; what is to be done, the manager does (
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mcpd.agents.agent import Agent
-from mcpd.errors import ToolFailed
 from mcpd.protocol.content import Text
 from mcpd.store import terminals
 from mcpd.store.terminals import LiveState
@@ -22,7 +22,7 @@ from mcpd.terminals.states import State
 from mcpd.times import rfc3339
 from mcpd.tools.asynchronous import AsyncTool, NoArguments, Outcome
 from mcpd.tools.base import AgentName, Call
-from mcpd.tools.context import Context, confirm
+from mcpd.tools.context import Context
 
 _MEASURED = ("pid", "exit_status", "cpu_us", "memory_bytes", "tasks", "io_read_bytes", "io_write_bytes")
 _Verb = Literal["stop", "restart"]
@@ -116,9 +116,9 @@ class TerminalTools:
             _tool("start_agent", "Start agent", "Start an agent, if it does not run.",
                   ByName, Result, self._start, idempotent=True),
             _tool("stop_agent", "Stop agent", "Stop an agent and all it runs. A person is asked to confirm.",
-                  ByName, Result, self._stop, destructive=True, idempotent=True),
+                  ByName, Result, self._stop, partial(self._question, "stop"), destructive=True, idempotent=True),
             _tool("restart_agent", "Restart agent", "Stop and start an agent. A person is asked to confirm.",
-                  ByName, Result, self._restart, destructive=True),
+                  ByName, Result, self._restart, partial(self._question, "restart"), destructive=True),
         )  # fmt: skip
 
     async def _find(self, context: Context, name: str) -> Agent:
@@ -167,20 +167,16 @@ class TerminalTools:
 
     async def _stop(self, context: Context, arguments: ByName) -> Result:
         agent = await self._find(context, arguments.agent)
-        await self._confirm(context, agent, "stop")
         return await self._change(agent, Stop(agent.name))
 
     async def _restart(self, context: Context, arguments: ByName) -> Result:
         agent = await self._find(context, arguments.agent)
-        await self._confirm(context, agent, "restart")
         return await self._change(agent, Restart(agent.name))
 
-    async def _confirm(self, context: Context, agent: Agent, verb: _Verb) -> None:
-        """Ask a person; raises ``ToolFailed`` for a no, and what ``confirm`` raises where nobody can be asked."""
+    async def _question(self, verb: _Verb, context: Context, arguments: ByName) -> str:
+        agent = await self._find(context, arguments.agent)
         state = (await context.store(lambda call: live(call, agent.name))).state
-        question = f"{context.caller} wants to {verb} the agent {agent.name}, which is {state}. What it does is lost."
-        if not await confirm(context, f"{verb}:{agent.name}", question):
-            raise ToolFailed(f"nobody confirmed; {agent.name} was left alone")
+        return f"{context.caller} wants to {verb} the agent {agent.name}, which is {state}. What it does is lost."
 
     async def _change(self, agent: Agent, order: Start | Stop | Restart) -> Result:
         answer = await self._fleet.ask(order)
@@ -208,6 +204,7 @@ def _tool(
     arguments: type[msgspec.Struct],
     result: type[msgspec.Struct],
     function: Callable[[Context, Any], Coroutine[Any, Any, Any]],
+    question: Callable[[Context, Any], Coroutine[Any, Any, str]] | None = None,
     **hints: bool,
 ) -> AsyncTool:
     hints = {"idempotent": hints.get("read_only", False)} | hints
@@ -218,5 +215,6 @@ def _tool(
         arguments=arguments,
         result=result,
         function=function,
+        question=question,
         **hints,  # type: ignore[arg-type]
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.bench.messages import ECHO, HANDSHAKE, MODERN, REGISTER, TOOLS_LIST, Operation, Request, initialize, post
 from tests.bench.processes import child
+from tests.functional.conftest import UNLIMITED
 from tests.functional.daemon import Daemon
 
 MCPD, SDK, NGINX = "mcpd", "Python SDK", "nginx"
@@ -39,7 +40,7 @@ class Server:
 
 @contextmanager
 def mcpd(directory: Path, cases: Sequence[Case]) -> Iterator[Server]:
-    """Run mcpd-rpc with its defaults, on a database of its own in *directory*."""
+    """Run mcpd-rpc with its defaults but for the limit on requests, on a database of its own in *directory*."""
     daemon = daemon_in(directory)
     try:
         daemon.migrate()
@@ -57,7 +58,7 @@ def mcpd(directory: Path, cases: Sequence[Case]) -> Iterator[Server]:
 def daemon_in(directory: Path) -> Daemon:
     """Return a daemon, not yet started, whose modules are compiled once, as those of the package are."""
     environment = {"PYTHONPYCACHEPREFIX": str(directory / "pycache"), "PYTHONDONTWRITEBYTECODE": ""}
-    return Daemon(directory, environment=environment)
+    return Daemon(directory, UNLIMITED, environment)
 
 
 def _session_of(era: str, session: str | None) -> str | None:

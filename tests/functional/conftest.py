@@ -11,6 +11,8 @@ import pytest
 from tests.functional.daemon import Daemon
 
 MakeDaemon = Callable[..., Daemon]
+UNLIMITED = "[limits]\nrequests_per_min = 0\n"
+"""For tests that ask more often than one caller may."""
 
 # Its client is no dependency of the package, on whose machine the others run too.
 collect_ignore = [] if find_spec("websockets") else ["test_ttyd_manager.py"]

@@ -167,7 +167,7 @@ def test_stopping_needs_a_persons_consent(alpha: Terminals, rpc: Rpc) -> None:
     assert "elicitation" in refused(rpc, "stop_agent", agent="alpha")
     question, answer = consenting(rpc, "stop_agent", NO, agent="alpha")
     assert question == "root wants to stop the agent alpha, which is running. What it does is lost."
-    assert "nobody confirmed; alpha was left alone" in answer["content"][0]["text"]
+    assert "nobody confirmed; nothing was done" in answer["content"][0]["text"]
     assert len(alpha.systemd.calls) == count
     _, answer = consenting(rpc, "restart_agent", YES, agent="alpha")
     assert answer["structuredContent"]["state"] == "running"
@@ -176,7 +176,7 @@ def test_stopping_needs_a_persons_consent(alpha: Terminals, rpc: Rpc) -> None:
     assert alpha.systemd.calls[count:] == [("RestartUnit", UNIT), ("StopUnit", UNIT)]
     found = rows(alpha, "SELECT resource, outcome FROM audit WHERE resource LIKE '%_agent' ORDER BY id")
     assert found[1:] == [
-        ("stop_agent", "refused"),
+        ("stop_agent", "input_required"),
         ("stop_agent", "input_required"), ("stop_agent", "failed"),
         ("restart_agent", "input_required"), ("restart_agent", "ok"),
         ("stop_agent", "input_required"), ("stop_agent", "ok"),

@@ -30,6 +30,7 @@ TOOLS = [
     "request_collaboration",
     "propose_decision",
     "find_component_owner",
+    "delete_component",
     "list_agents",
     "get_agent",
     "send_to_agent",

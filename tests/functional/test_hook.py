@@ -101,7 +101,7 @@ def test_a_session_from_its_beginning_to_its_end(rpc: Daemon) -> None:
 
 def test_what_an_agent_is_told_at_its_events(shared_rpc: Daemon) -> None:
     started = said(shared_rpc, "SessionStart", claude("SessionStart"))
-    assert started["systemMessage"].startswith("MCP v2 Connected - 18 tools, ")
+    assert started["systemMessage"].startswith("MCP v2 Connected - 19 tools, ")
     prompt = said(shared_rpc, "UserPromptSubmit", claude("UserPromptSubmit", prompt="Please deploy and run the tests"))
     assert prompt["systemMessage"].splitlines() == [
         "💡 Suggested MCP prompts:",

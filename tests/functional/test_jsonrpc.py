@@ -29,7 +29,7 @@ def test_initialize_has_the_old_keys_beside_the_standard_ones(shared_rpc: Daemon
 def test_lists_are_bare_arrays_and_results_are_bare(shared_rpc: Daemon) -> None:
     tools = ask(shared_rpc, "tools/list").json["result"]
     assert {frozenset(tool) for tool in tools} == {frozenset({"name", "description", "inputSchema"})}
-    assert [tool["name"] for tool in tools[:8]] == list(TOOLS)
+    assert [tool["name"] for tool in tools[: len(TOOLS)]] == list(TOOLS)
     params = {"name": "log_activity", "arguments": {"agent": "a", "activity": "x", "category": "task"}}
     result = ask(shared_rpc, "tools/call", params).json["result"]
     assert (result["success"], type(result["id"])) == (True, int)
@@ -251,3 +251,20 @@ def rows(rpc: Daemon, sql: str) -> list[tuple[Any, ...]]:
         return db.rows(sql)
     finally:
         db.close()
+
+
+def test_a_session_of_the_dialect_subscribes_and_hears_of_it_on_its_stream(shared_rpc: Daemon) -> None:
+    session = ask(shared_rpc, "initialize").json["result"]["session_id"]
+    uri = "activity://recent"
+    for method, subscribed in (("resources/subscribe", True), ("resources/unsubscribe", False)):
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"uri": uri}}
+        result = shared_rpc.post("/jsonrpc", body, {"X-Session-ID": session}).json["result"]
+        assert (result["subscribed"], result["uri"]) == (subscribed, uri)
+        assert result["subscription_id"].endswith(f":{uri}")
+        db = Database(str(shared_rpc.database), read_only=True)
+        assert db.value("SELECT count(*) FROM session_subscriptions WHERE uri = ?", (uri,)) == subscribed
+        db.close()
+        for named in ({}, {"X-Session-ID": "mine"}, {"X-Session-ID": session + "x"}):
+            assert shared_rpc.post("/jsonrpc", body, named).json["error"]["code"] == -32001
+    missing = {"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {}}
+    assert shared_rpc.post("/jsonrpc", missing, {"X-Session-ID": session}).json["error"]["code"] == -32602

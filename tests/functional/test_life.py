@@ -15,7 +15,7 @@ import apsw
 import pytest
 
 import mcpd
-from tests.functional.conftest import MakeDaemon
+from tests.functional.conftest import UNLIMITED, MakeDaemon
 from tests.functional.daemon import Daemon, read_all
 from tests.functional.mcp import call
 
@@ -212,7 +212,8 @@ def test_a_database_that_was_not_migrated_exits_78(tmp_path: Path) -> None:
     rpc.close()
 
 
-def test_the_wal_stays_bounded_under_steady_writing(rpc: Daemon) -> None:
+def test_the_wal_stays_bounded_under_steady_writing(make_daemon: MakeDaemon) -> None:
+    rpc = make_daemon(UNLIMITED)
     wal = Path(f"{rpc.database}-wal")
     largest = 0
     body = "x" * 16_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -89,7 +90,10 @@ def test_the_audit_tells_who_did_what(rpc: Daemon) -> None:
 
 def test_nothing_is_claimed_that_is_not_done(rpc: Daemon) -> None:
     security = get(rpc, "/api/mcp/security").json
-    assert security["policies"]["rate_limit_per_minute"] is None
+    assert security["security"]["dangerous_operations"] == ["delete_component", "stop_agent", "restart_agent"]
+    policies = security["policies"]
+    assert (policies["token_expiry_hours"], policies["consent_expiry_minutes"]) == (24, 30)
+    assert policies["rate_limit_per_minute"] == 1000
     assert ".git" in security["policies"]["path_blacklist"]
     assert get(rpc, "/api/mcp/ws-config").json["polling_interval"] == 10000
 
@@ -99,10 +103,115 @@ def test_response_times_are_those_of_the_audit(rpc: Daemon) -> None:
     assert figures["request_count"] == 27
     assert 0 < figures["avg_response_time"] <= figures["p99_response_time"] < 1
     assert (figures["error_rate"], figures["cpu_usage"]) == (0, None)
+    assert 0 < figures["cache_hit_rate"] <= 1
     report = get(rpc, "/api/mcp/performance/report").json
     times = report["metrics"]["response_time"]
     assert times["minimum"] <= times["average"] <= times["maximum"]
     assert report["recommendations"] == []
+
+
+def test_slow_queries_are_those_that_took_long(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, "slow_query_s = 0.000001\n")
+    daemon.migrate()
+    daemon.start()
+    try:
+        get(daemon, "/api/mcp/status")  # what only reads has its queries written down with the next change
+        call(daemon, "check_conflicts", {"agents": ["a", "b"]})
+        found = get(daemon, "/api/mcp/performance/slow-queries").json["slow_queries"]
+        assert any("FROM claims" in query["query"] for query in found)
+        assert all(0 < query["avg_time"] <= query["max_time"] for query in found)
+        assert [query["avg_time"] for query in found] == sorted((query["avg_time"] for query in found), reverse=True)
+        report = get(daemon, "/api/mcp/performance/report").json
+        assert len(report["slow_queries"]) == 5
+        db = Database(str(daemon.database), read_only=True)
+        slowest = db.rows("SELECT * FROM query_performance ORDER BY execution_time DESC LIMIT 10")  # as in the guide
+        db.close()
+        assert len(slowest) == 10
+    finally:
+        daemon.close()
+
+
+def test_nothing_is_slow_by_itself(rpc: Daemon) -> None:
+    assert get(rpc, "/api/mcp/performance/slow-queries").json["slow_queries"] == []
+
+
+def test_the_caches_are_counted_and_kept_for_who_reads_the_table(rpc: Daemon) -> None:
+    for _ in range(2):
+        pages, statements = get(rpc, "/api/mcp/performance/cache-stats").json["caches"]
+    assert (pages["cache_type"], statements["cache_type"]) == ("pages", "statements")
+    assert min(pages["hits"], statements["hits"], pages["memory_usage"]) > 0
+    db = Database(str(rpc.database), read_only=True)
+    assert db.value("SELECT count(*) FROM cache_stats") == 2  # once a minute at most
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "suggestion"),
+    [
+        ("SELECT * FROM audit", "no WHERE: every row is read"),
+        ("select id from audit where caller like '%x'", "LIKE with a leading wildcard cannot use an index"),
+        ("SELECT id FROM audit ORDER BY id", "ORDER BY without LIMIT sorts everything"),
+        ("SELECT 1", None),
+    ],
+)
+def test_a_query_is_judged_and_not_run(rpc: Daemon, query: str, suggestion: str | None) -> None:
+    [found] = rpc.post("/api/mcp/performance/analyze", {"query": query}).json["queries"]
+    assert found["plan"]
+    assert suggestion in found["suggestions"] if suggestion else not found["suggestions"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DROP TABLE audit", "SELECT 1; DROP TABLE audit", "DELETE FROM audit", "ATTACH '/tmp/x.db' AS x", "",
+        "nonsense", "PRAGMA writable_schema = 1", "SELECT ?", "SELECT 1; SELECT 2", "VACUUM INTO '/tmp/x.db'", 5, [],
+        "x" * 9000, "SELECT '\0'",
+    ],
+)  # fmt: skip
+def test_what_is_no_query_is_refused(rpc: Daemon, query: Any) -> None:
+    reply = rpc.post("/api/mcp/performance/analyze", {"query": query})
+    assert (reply.status, reply.json["error"][:6]) == (400, "query:")
+    assert get(rpc, "/api/mcp/audit").json["count"] > 0
+
+
+def test_without_a_query_the_slow_ones_are_judged(rpc: Daemon) -> None:
+    for body in (b"", b"{}"):
+        assert rpc.post("/api/mcp/performance/analyze", body).json["queries"] == []
+
+
+OLD_TABLES = {
+    "capabilities": "session_id, client_info, negotiated_capabilities, created_at, last_used",
+    "resources": "uri, name, type, description, last_accessed, access_count",
+    "prompts": "name, description, category, arguments, template",
+    "resource_access_log": "id, uri, session_id, timestamp, success, error_message",
+    "sessions": "id, client_id, started_at, ended_at, capabilities, metadata",
+    "tool_executions": "id, session_id, tool_name, parameters, result, executed_at, execution_time, success,"
+    " error_message, idempotency_key",
+    "audit_log": "id, timestamp, session_id, user_id, operation, resource, result, ip_address, request_id, details,"
+    " event_type, level, message, metadata",
+    "idempotency_cache": "key, result, created_at, expires_at",
+    "performance_metrics": "id, timestamp, metric_type, value, metadata",
+    "query_performance": "id, query_hash, query_text, execution_time, row_count, timestamp",
+    "cache_stats": "id, timestamp, cache_type, hits, misses, hit_rate, memory_usage",
+    "oauth_tokens": "token_id, session_id, user_id, scopes, issued_at, expires_at, revoked",
+    "consent_decisions": "id, session_id, operation, resource, decision, timestamp, expires_at, reason",
+    "path_access_log": "id, timestamp, path, normalized_path, access_type, allowed, reason, session_id",
+    "agent_states": "agent, last_seen, status, current_task, capabilities, metadata",
+    "conflicts": "id, agents, issue, resolved, resolution",
+}
+"""The tables of the old system that its guide and its tools read, with the columns that they select."""
+
+
+@pytest.mark.parametrize("table", OLD_TABLES)
+def test_the_tables_that_the_guide_reads_are_there(rpc: Daemon, table: str) -> None:
+    db = Database(str(rpc.database), read_only=True)
+    rows = db.rows(f"SELECT {OLD_TABLES[table]} FROM {table}")
+    if table == "audit_log":
+        assert db.one("SELECT operation, result, session_id FROM audit_log ORDER BY id LIMIT 1") == (
+            "tools/call", "success", "s",
+        )  # fmt: skip
+    db.close()
+    assert rows or table not in ("audit_log", "tool_executions", "sessions", "capabilities", "performance_metrics")
 
 
 def test_quantiles_are_of_the_nearest_rank() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from tests.functional.conftest import MakeDaemon
+from tests.functional.conftest import UNLIMITED, MakeDaemon
 from tests.functional.daemon import Daemon
 from tests.functional.mcp import call, in_session, initialize, modern
 from tests.functional.streams import listen, session_stream
@@ -159,7 +159,8 @@ def test_a_stream_needs_a_session_and_a_client_that_takes_one(shared_rpc: Daemon
     assert in_session(shared_rpc, session_id, "ping").status == 200
 
 
-def test_a_listener_that_reads_nothing_costs_no_memory_and_misses_nothing(rpc: Daemon) -> None:
+def test_a_listener_that_reads_nothing_costs_no_memory_and_misses_nothing(make_daemon: MakeDaemon) -> None:
+    rpc = make_daemon(UNLIMITED)
     stream = listen(rpc, 1, resourceSubscriptions=["agent://" + "a" * 100])
     quick = listen(rpc, 2, resourceSubscriptions=["agent://b"])
     assert rpc.process is not None
