@@ -111,6 +111,14 @@ class Client:
             raise refusal(answer)
         return answer.body
 
+    def change(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Return what *method* on *path*, with *body* as JSON if there is one, answers; raises what ``get`` raises."""
+        sent = b"" if body is None else json.dumps(body).encode()
+        answer = self.request(method, path, sent, {"Content-Type": "application/json"})
+        if answer.status not in (200, 201):
+            raise refusal(answer)
+        return answer.body
+
     def request(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
         """Return the answer whatever its status; raises ``Unreachable`` or, for the socket file, ``AccessDenied``."""
         with self._connection_errors():

@@ -40,6 +40,7 @@ def _system(status: dict[str, Any], url: str) -> Any:
             "activities": f"{stats.get('total_activities')}, {stats.get('recent_activities')} in the last hour",
             "components": totals.get("registered_components"),
             "pending decisions": totals.get("pending_decisions"),
+            "waiting for consent": stats.get("consents_pending"),
         },
     )
 

@@ -247,7 +247,7 @@ def test_call_reads_values_from_files_from_stdin_and_from_an_object(rpc: Daemon,
 def test_call_without_a_tool_lists_the_tools(rpc: Daemon) -> None:
     listed = mcpctl(*at(rpc), "call").stdout
     tools = answer(mcpctl(*at(rpc), "call", "--json"))
-    assert len(tools) == 18
+    assert len(tools) == 19
     for tool in tools:
         assert tool["name"] in listed
 
