@@ -265,6 +265,27 @@ def test_the_live_state_follows_the_screen(manager: Terminals) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes a cgroup")
+def test_the_hooks_tell_what_the_screen_does_not(make: Make) -> None:
+    manager = make(settings="[terminals]\nsample_interval_s = 0.2\n")
+    get(manager.ports["alpha"])
+    watch = manager.watch("alpha")
+    try:
+        state = "SELECT state FROM terminal_states"
+        manager.tmux("alpha", "send-keys", "-t", "claude-alpha", "clear; exec cat", "Enter")
+        wait_until(lambda: rows(manager, state) == [("running",)], "the screen says nothing")
+        with sqlite3.connect(manager.database) as db:
+            db.execute(
+                "INSERT INTO hook_states VALUES ('alpha', 'waiting_for_permission', NULL, NULL, ?1, ?1)",
+                (time.time_ns() // 1000,),
+            )
+        db.close()
+        wait_until(lambda: rows(manager, state) == [("waiting_for_permission",)], "the hooks' word counts")
+    finally:
+        watch.kill()
+        watch.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a cgroup")
 def test_tmux_is_made_to_look_when_it_has_not_noticed_how_a_command_ended(manager: Terminals) -> None:
     get(manager.ports["alpha"])
     watch = manager.watch("alpha", [sys.executable, "-uc", _LOST_AN_END])
