@@ -19,6 +19,8 @@ import msgspec
 
 from mcpd.access.callers import Caller
 from mcpd.access.origins import OriginGuard
+from mcpd.compliance.checks import Facts
+from mcpd.compliance.vault import KEY_FILE, Vault
 from mcpd.config import Config
 from mcpd.errors import AccessDenied, Error, InvalidRequest, StoreUnavailable
 from mcpd.plugins.base import Loaded, Plugin
@@ -30,6 +32,8 @@ from mcpd.resources.files import Files
 from mcpd.resources.registry import Resources
 from mcpd.server import (
     agents_endpoint,
+    compliance_api,
+    compliance_endpoint,
     dialect_endpoint,
     hooks_endpoint,
     in_session,
@@ -42,6 +46,8 @@ from mcpd.server import (
 )
 from mcpd.server.agents_endpoint import AgentsEndpoint
 from mcpd.server.calls import Calls
+from mcpd.server.compliance_endpoint import ComplianceEndpoint
+from mcpd.server.compliance_orders import Orders
 from mcpd.server.dialect_endpoint import DialectEndpoint
 from mcpd.server.hub import Hub
 from mcpd.server.in_session import InSession
@@ -120,18 +126,30 @@ class Core:
         self._db = db
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
-        self._site = self._made_site(config, plugin, loaded, fleet or Fleet())
+        fleet = fleet or Fleet()
+        vault = Vault(Path(config.database.path).with_name(KEY_FILE))
+        self._compliance = self._made_compliance(config, fleet, vault)
+        self._site = self._made_site(config, plugin, loaded, fleet)
         self._hub = Hub(db)
         self.jobs = Jobs()
         self.calls = Calls(self._site, db, self.jobs, StateSigner(key))
+        self._compliance.calls = self.calls
         self._routes = self._made_routes(config, Sessions(SessionSigner(key), db))
+        endpoint = ComplianceEndpoint(self._compliance, vault, enabled=config.compliance.enabled)
+        self._routes |= {path: Route(handlers, rest.refuse) for path, handlers in endpoint.handlers().items()}
+
+    def _made_compliance(self, config: Config, fleet: Fleet, vault: Vault) -> Orders:
+        facts = Facts(config.access.loopback == "open", Path(config.backup.directory), vault.path)
+        return Orders(fleet, facts, vault, Path(config.database.path).with_name("exports"))
 
     def _made_site(self, config: Config, plugin: Plugin, loaded: Sequence[Loaded], fleet: Fleet) -> Site:
         exports = Path(config.database.path).with_name("exports")
         tools = {tool.name: tool for tool in (*own_tools(exports, fleet), *plugin.tools)}
         resources = Resources(
             Files(config.resources.roots, config.resources.max_file_bytes),
-            lambda: openapi.document({path: route.handlers for path, route in self._routes.items()}),
+            lambda: openapi.document(
+                {path: route.handlers for path, route in self._routes.items()}, compliance_api.OPERATIONS
+            ),
             plugin.resources,
             (exported.template(exports, config.resources.max_file_bytes), *plugin.templates),
             fleet.names,
@@ -145,7 +163,8 @@ class Core:
             fleet,
             Limits(config.tools.max_calls, config.tools.timeout_s, config.tools.task_ttl_s),
             loaded,
-            agents_endpoint.orders(fleet),
+            {**agents_endpoint.orders(fleet), **self._compliance.orders},
+            config.compliance.enabled,
         )
 
     def _made_routes(self, config: Config, sessions: Sessions) -> dict[str, Route]:
@@ -162,7 +181,8 @@ class Core:
         dialect = DialectEndpoint(sessions, self._site, methods, self.calls)
         terminals = Terminals(self._site.fleet)
         agents = AgentsEndpoint(self._site.fleet, self.calls)
-        status = rest.Status(int(config.coordination.active_window_s * 1e6))
+        compliance = compliance_endpoint.status(enabled=config.compliance.enabled)
+        status = rest.Status(int(config.coordination.active_window_s * 1e6), compliance)
         return {
             "/mcp": Route({"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse),
             "/sse": Route({"GET": sse.open}, mcp_endpoint.refuse),

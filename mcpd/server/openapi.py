@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -152,8 +153,11 @@ class Operation:
     answers: Mapping[int, tuple[str, Schema | None]]
     body: Schema | None = None
     refusals: Mapping[int, str] = field(default_factory=dict)
+    query: tuple[str, ...] = ()
+    body_optional: bool = False
 
 
+NO_MORE: Mapping[str, Operation] = MappingProxyType({})
 _FORBIDDEN = {403: "The caller, the Host or the Origin is not admitted."}
 _STORE = {503: "The database cannot be used for now."}
 _QUERY = {400: "A parameter is malformed."}
@@ -345,13 +349,17 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-def document(routes: Mapping[str, Iterable[str]]) -> dict[str, Any]:
-    """Return the document of *routes*, each path with its methods; one that nobody described is a fault of ours."""
+def document(routes: Mapping[str, Iterable[str]], more: Mapping[str, Operation] = NO_MORE) -> dict[str, Any]:
+    """Return the document of *routes*, each path with its methods; one that nobody described is a fault of ours.
+
+    *more* are operations that are described elsewhere.
+    """
+    described = {**OPERATIONS, **more}
     return {
         "openapi": "3.1.0",
         "info": {"title": "mcpd", "version": __version__},
         "paths": {
-            path: _parameters(path) | {method.lower(): _operation(OPERATIONS[f"{method} {path}"]) for method in methods}
+            path: _parameters(path) | {method.lower(): _operation(described[f"{method} {path}"]) for method in methods}
             for path, methods in routes.items()
         },
         "components": {"schemas": _SCHEMAS},
@@ -370,8 +378,13 @@ def _operation(operation: Operation) -> dict[str, Any]:
     for status, words in (_FORBIDDEN | dict(operation.refusals)).items():
         answers[str(status)] = _answer(words, _REFUSED)
     shown: dict[str, Any] = {"summary": operation.summary, "responses": answers}
+    if operation.query:
+        shown["parameters"] = [{"name": name, "in": "query", "schema": _TEXT} for name in operation.query]
     if operation.body is not None:
-        shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": operation.body}}}
+        shown["requestBody"] = {
+            "required": not operation.body_optional,
+            "content": {"application/json": {"schema": operation.body}},
+        }
     return shown
 
 

@@ -30,7 +30,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Site(msgspec.Struct, frozen=True):
-    """All that requests are answered from, besides the database."""
+    """All that requests are answered from, besides the database; *logs_accesses*: to what is declared sensitive."""
 
     tools: Mapping[str, AnyTool]
     tool_list: ToolList
@@ -41,6 +41,7 @@ class Site(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     plugins: Sequence[Loaded] = ()
     orders: Mapping[str, RestOrder] = {}
+    logs_accesses: bool = True
 
     def digests(self) -> dict[str, str]:
         """Return, by list, what changes when that does which code brings to it, ours or a plug-in's."""

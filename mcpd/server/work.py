@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from mcpd.compliance.registers import note_access
 from mcpd.errors import Error, InvalidParams, StoreUnavailable
 from mcpd.protocol.jsonrpc import Id
 from mcpd.protocol.revisions import Revision
@@ -70,7 +71,7 @@ def call_tool(work: Work, params: dict[str, Any]) -> bytes:
     except Error as error:
         outcome = "refused" if isinstance(error, InvalidParams) else "failed"
         entry = _entry(work, outcome, arguments, started_ns)
-        work.turn.run(lambda: audit.add(work.db, entry))
+        work.turn.run(lambda: _note(work, entry))
         raise
 
 
@@ -92,15 +93,33 @@ def _run(work: Work, tool: Tool[Any, Any], converted: Arguments, arguments: obje
     def change() -> Result:
         result: Result = tool.call(call, converted)
         if not converted.dry_run:
-            audit.add(work.db, _entry(work, "ok", arguments, started_ns))
+            _note(work, _entry(work, "ok", arguments, started_ns))
         return result
 
     dry_run = converted.dry_run
     result = work.turn.run(change, keep=not dry_run, single=tool.read_only and not dry_run)
     if converted.dry_run:
         entry = _entry(work, "dry_run", arguments, started_ns)
-        work.turn.run(lambda: audit.add(work.db, entry))
+        work.turn.run(lambda: _note(work, entry))
     return msgspec.json.encode(result)
+
+
+def _note(work: Work, entry: Entry) -> None:
+    """Write the audit row, and that of the access where the tool is declared sensitive."""
+    audit.add(work.db, entry)
+    tool = work.site.tools.get(work.tool or "")
+    if tool is not None and work.site.logs_accesses:
+        what = ("tools/call", tool.name)
+        note_access(
+            work.db,
+            work.now_us,
+            work.caller,
+            what,
+            tool.classification,
+            entry.outcome,
+            work.request_id,
+            entry.arguments,
+        )
 
 
 def _entry(work: Work, outcome: str, arguments: object, started_ns: int) -> Entry:

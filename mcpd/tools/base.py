@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from mcpd.compliance.classes import Classification
 from mcpd.protocol.content import Icon
 from mcpd.protocol.params import HeaderParam, header_params
 from mcpd.store import agents, events
@@ -67,7 +68,10 @@ class Call(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a client is told of a tool. The four hints are MCP's tool annotations: what a call may do to the world."""
+    """What a client is told of a tool. The four hints are MCP's tool annotations: what a call may do to the world.
+
+    ``classification`` is that of the data which it handles; each use of a sensitive tool is logged (mcpd.compliance).
+    """
 
     name: str
     title: str
@@ -77,6 +81,7 @@ class Description:
     idempotent: bool = False
     open_world: bool = False
     icons: tuple[Icon, ...] = ()
+    classification: Classification = "internal"
 
     def listing(self, input_schema: Mapping[str, Any], output_schema: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the tool as ``tools/list`` shows it (MCP 2025-11-25 and 2026-07-28, server/tools)."""

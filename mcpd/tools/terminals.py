@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mcpd.agents.agent import Agent
+from mcpd.compliance.classes import Classification
 from mcpd.errors import ToolFailed
 from mcpd.protocol.content import Text
 from mcpd.store import terminals
@@ -112,7 +113,7 @@ class TerminalTools:
                   "Type text into an agent's terminal and press Enter, as its user would; confirmed by its screen.",
                   ToSend, Delivered, self._send),
             _tool("read_agent_screen", "Read agent's screen", "Read what an agent's terminal shows.",
-                  ToRead, Screen, self._read, read_only=True),
+                  ToRead, Screen, self._read, read_only=True, classification="confidential"),
             _tool("start_agent", "Start agent", "Start an agent, if it does not run.",
                   ByName, Result, self._start, idempotent=True),
             _tool("stop_agent", "Stop agent", "Stop an agent and all it runs. A person is asked to confirm.",
@@ -208,6 +209,8 @@ def _tool(
     arguments: type[msgspec.Struct],
     result: type[msgspec.Struct],
     function: Callable[[Context, Any], Coroutine[Any, Any, Any]],
+    *,
+    classification: Classification = "internal",
     **hints: bool,
 ) -> AsyncTool:
     hints = {"idempotent": hints.get("read_only", False)} | hints
@@ -218,5 +221,6 @@ def _tool(
         arguments=arguments,
         result=result,
         function=function,
+        classification=classification,
         **hints,  # type: ignore[arg-type]
     )
