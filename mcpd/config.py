@@ -164,6 +164,11 @@ class Cutover:
 
 
 @dataclass(frozen=True, slots=True)
+class Compliance:
+    enabled: bool = _key(True, "Whether accesses to sensitive data are logged and the compliance endpoints answer.")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings, section by section; what a daemon runs with."""
 
@@ -179,6 +184,7 @@ class Config:
     backup: Backup = field(default_factory=Backup)
     legacy: Legacy = field(default_factory=Legacy)
     cutover: Cutover = field(default_factory=Cutover)
+    compliance: Compliance = field(default_factory=Compliance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +211,7 @@ ENVIRONMENT: dict[str, tuple[str, Callable[[str], str]]] = {
     "MCP_LOG_LEVEL": ("log.level", str.lower),
     "RATE_LIMIT": ("limits.requests_per_min", str),
     "MCP_RATE_LIMIT": ("limits.requests_per_min", str),
+    "MCP_ENABLE_COMPLIANCE": ("compliance.enabled", str.lower),
 }
 """Environment variable → the key it sets and how its text becomes the key's."""
 

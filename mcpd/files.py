@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -85,6 +87,26 @@ def _write(path: Path, content: bytes, prepare: Callable[[Path], None]) -> None:
     prepare(unfinished)
     unfinished.replace(path)
     sync(path.parent)
+
+
+def secret(path: Path, size: int) -> bytes:
+    """Return what the file *path* holds; if there is none it is made, of *size* random bytes that its owner may read.
+
+    Several processes that make it at once agree on one.
+    """
+    if not path.exists():
+        descriptor, name = tempfile.mkstemp(prefix=PARTIAL, dir=path.parent)  # mode 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(size))
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(name, path)
+        finally:
+            Path(name).unlink()
+        sync(path.parent)
+    return path.read_bytes()
 
 
 def remove_database(path: Path) -> None:

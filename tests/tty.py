@@ -37,7 +37,8 @@ class Tty:
             "max_size": None,
         }
         url = f"ws://127.0.0.1:{port}/ws"
-        self._socket = connect(url, **options) if path is None else unix_connect(path, url, **options)
+        connecting = connect(url, **options) if path is None else unix_connect(path, url, **options)
+        self._socket = connecting.__enter__()  # until close()
         self.resize(size, first=True)
         self.text = ""
 

@@ -1,4 +1,4 @@
-"""Writes that must not hold up the event loop: done in a thread of their own, in order, many in one transaction."""
+"""Writes and reads that must not hold up the event loop: in order, in a thread of their own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from mcpd.errors import StoreUnavailable
-from mcpd.store.database import Database
+from mcpd.store.database import Database, store_errors
 
+T = TypeVar("T")
 Write = Callable[[Database], None]
 
 _BATCH = 256
@@ -36,6 +38,18 @@ class Ledger:
             self._log.error("the database cannot be written: a record of a terminal was dropped")
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._drain())
+
+    async def read(self, query: Callable[[Database], T]) -> T | None:
+        """Return what *query* finds, behind the writes of before; None while the database refuses."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._find, query)
+        except StoreUnavailable as error:
+            self._log.warning("%s", error.message)
+            return None
+
+    def _find(self, query: Callable[[Database], T]) -> T:
+        with store_errors():
+            return query(self._db)
 
     async def _drain(self) -> None:
         while self._waiting:

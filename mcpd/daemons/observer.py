@@ -125,6 +125,8 @@ class Observer(asyncio.Protocol):
         elif isinstance(message, Pane):
             self._pane = message.id
             watched.pane_changed(message)
+            if message.dead and message.dead_status is None:  # by a signal, or not noticed
+                self._send(control.REAP, lambda _answer: None)
             self._look()
             if self._last_look is not None:
                 self._last_look.cancel()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
-import secrets
 import socket
 import sys
 import time
@@ -16,7 +14,7 @@ from pathlib import Path
 
 import uvloop
 
-from mcpd import __version__, sd
+from mcpd import __version__, files, sd
 from mcpd.access.callers import Caller, Callers
 from mcpd.config import Config
 from mcpd.daemons import runtime
@@ -100,16 +98,7 @@ def _load_plugins(config: Config) -> tuple[Plugin, Sequence[Loaded]]:
 
 def session_key(path: Path) -> bytes:
     """Return the key that signs what clients carry for us; made once and kept, so that sessions outlive us."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(fd, "wb") as file:
-        key = secrets.token_bytes(KEY_BYTES)
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    return key
+    return files.secret(path, KEY_BYTES)
 
 
 async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agents: Fleet) -> None:

@@ -16,6 +16,7 @@ from mcpd.daemons.observer import Observer
 from mcpd.daemons.recorder import Recorder
 from mcpd.errors import Unreachable
 from mcpd.store import terminals
+from mcpd.store.hooks import HookState
 from mcpd.store.terminals import LiveState
 from mcpd.terminals import pages, screen
 from mcpd.terminals.accounts import usage
@@ -23,7 +24,7 @@ from mcpd.terminals.control import Pane
 from mcpd.terminals.gate import Kind
 from mcpd.terminals.opening import Step, next_step
 from mcpd.terminals.pages import Trouble
-from mcpd.terminals.states import Sight, State, Unit, decide
+from mcpd.terminals.states import Hooked, Sight, State, Unit, decide
 from mcpd.terminals.systemd import Systemd
 
 _DIAL_STEP_S = 0.005  # ttyd does not tell when it listens
@@ -127,7 +128,7 @@ class Terminal:
             self._came_up.clear()
             self.stopped = self.stopped or (before.is_up and unit.active == "inactive")
         if unit.pid != before.pid and unit.is_up:
-            self._sight = Sight(unit)
+            self._sight = Sight(unit, hooked=self._sight.hooked)
         self._sight = replace(self._sight, unit=unit)
         self.refresh()
 
@@ -167,6 +168,13 @@ class Terminal:
         self._screen = lines
         self._sight = replace(self._sight, seen=True, on_screen=screen.read(lines))
         self.refresh()
+
+    def hooked(self, state: HookState) -> None:
+        """Take note of what the agent's hooks said last."""
+        known = None if state.state == "ended" else Hooked(State(state.state), state.updated_us)
+        if known != self._sight.hooked:
+            self._sight = replace(self._sight, hooked=known)
+            self.refresh()
 
     def printed(self, data: bytes) -> None:
         """Record what the pane printed."""

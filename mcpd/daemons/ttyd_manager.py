@@ -30,7 +30,7 @@ from mcpd.daemons.terminal import Context, NoTerminal, Terminal, now_us
 from mcpd.errors import ConfigError, Error, Unreachable
 from mcpd.protocol.head import Head
 from mcpd.protocol.http import HttpResponse
-from mcpd.store import schema, terminals
+from mcpd.store import hooks, schema, terminals
 from mcpd.store.database import Database
 from mcpd.store.terminals import LiveState, Viewer
 from mcpd.terminals import gate, pages
@@ -303,13 +303,16 @@ class Manager:
         self._ledger.add(lambda db: terminals.closed(db, viewer, at_us))
 
     async def keep_sampling(self, stopped: asyncio.Event) -> None:
-        """Read what agents consume, again and again; end the daemon after a while in which nothing runs."""
+        """Read again and again what agents consume and hooks say; end the daemon once nothing runs for a while."""
         loop = asyncio.get_running_loop()
         busy_s = loop.time()
         while True:
             await asyncio.sleep(self._config.terminals.sample_interval_s)
             for terminal in self._terminals.values():
                 terminal.sample()
+            for state in await self._ledger.read(hooks.states) or ():
+                if state.agent in self._terminals:
+                    self._terminals[state.agent].hooked(state)
             if self._fronts or not all(terminal.is_quiet for terminal in self._terminals.values()):
                 busy_s = loop.time()
             elif loop.time() - busy_s > self._config.terminals.idle_stop_s:

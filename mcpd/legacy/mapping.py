@@ -7,7 +7,7 @@ mixture of variants, goes the same way. Nothing is judged here twice: what a row
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from typing import Literal
 
 import msgspec
@@ -241,6 +241,115 @@ def _priority(value: object) -> str:
     return next((word for above, word in _PRIORITIES if number > above), "low")
 
 
+def _consent(row: Row, _zone: tzinfo) -> Fate:
+    consent_id, subject, purpose = (values.text(row.get(name)) for name in ("id", "user_id", "purpose"))
+    if not (consent_id and subject and purpose):
+        return Fate("set aside", "no id, user_id or purpose")
+    notes = _Notes(row, UTC)  # this part of the old system wrote UTC
+    granted_us = notes.time("granted_at")
+    if granted_us is None:
+        return Fate("set aside", "no time: 'granted_at' holds none", notes=tuple(notes.found))
+    withdrawn_us = notes.time("withdrawn_at")
+    return notes.done(
+        "subject_consents",
+        consent_id,
+        subject,
+        purpose,
+        granted_us,
+        notes.time("expires_at"),
+        withdrawn_us,
+        values.text(row.get("version")) or "1.0",
+        _with_metadata(notes, "ip_address"),
+        max(granted_us, withdrawn_us or 0),
+    )
+
+
+def _processing(row: Row, _zone: tzinfo) -> Fate:
+    notes = _Notes(row, UTC)
+    record_id, at_us = values.text(row.get("id")), notes.time("timestamp")
+    if not record_id or at_us is None:
+        return Fate("set aside", "no id, or no time in 'timestamp'", notes=tuple(notes.found))
+    days = row.get("retention_period")
+    return notes.done(
+        "processing_records",
+        record_id,
+        values.text(row.get("data_type")) or values.UNKNOWN,
+        (values.text(row.get("classification")) or "internal").lower(),
+        values.text(row.get("purpose")) or values.UNKNOWN,
+        values.text(row.get("legal_basis")),
+        values.text(row.get("data_subject_id")),
+        days if isinstance(days, int) and 0 <= days <= _MAX_DAYS else None,
+        _flag(row.get("encryption_used")),
+        _flag(row.get("third_party_shared")),
+        _with_metadata(notes),
+        at_us,
+    )
+
+
+def _access(row: Row, _zone: tzinfo) -> Fate:
+    notes = _Notes(row, UTC)
+    access_id, at_us = values.text(row.get("id")), notes.time("timestamp")
+    resource = values.text(row.get("resource_accessed")) or values.UNKNOWN
+    if resource.partition("?")[0] in _PROBES:
+        return Fate("set aside", "a health probe, which the old system took for an access to health information")
+    if not access_id or at_us is None:
+        return Fate("set aside", "no id, or no time in 'timestamp'", notes=tuple(notes.found))
+    return notes.done(
+        "sensitive_accesses",
+        access_id,
+        values.text(row.get("user_id")) or values.UNKNOWN,
+        values.text(row.get("patient_id")),
+        resource,
+        values.text(row.get("action")) or values.UNKNOWN,
+        "phi",
+        values.text(row.get("reason")),
+        _flag(row.get("emergency_override")) or 0,
+        _with_metadata(notes),
+        at_us,
+    )
+
+
+def _breach(row: Row, _zone: tzinfo) -> Fate:
+    notes = _Notes(row, UTC)
+    breach_id, detected_us = values.text(row.get("id")), notes.time("detected_at")
+    if not breach_id or detected_us is None:
+        return Fate("set aside", "no id, or no time in 'detected_at'", notes=tuple(notes.found))
+    reported_us = notes.time("reported_at")
+    told_us = reported_us if _flag(row.get("regulatory_reported")) else None
+    kinds = notes.content("data_types_affected").get("data_types_affected")
+    records = row.get("affected_records")
+    return notes.done(
+        "breaches",
+        breach_id,
+        detected_us,
+        values.text(row.get("severity")) or values.UNKNOWN,
+        records if isinstance(records, int) and records >= 0 else 0,
+        values.dump(kinds if isinstance(kinds, list) else [] if kinds is None else [kinds]),
+        values.text(row.get("containment_actions")),
+        told_us,
+        told_us,
+        reported_us if _flag(row.get("notification_sent")) else None,
+        _with_metadata(notes),
+        max(detected_us, reported_us or 0),
+    )
+
+
+def _with_metadata(notes: _Notes, *others: str) -> str | None:
+    """Return the metadata of a row, and what its columns *others* hold, as JSON text."""
+    found = notes.content("metadata", *others)
+    inner = found.pop("metadata", None)
+    found |= inner if isinstance(inner, dict) else {} if inner is None else {"metadata": inner}
+    return values.dump(found) if found else None
+
+
+def _flag(value: object) -> int | None:
+    return None if value is None else int(value not in (0, "", "0", "false"))
+
+
+_MAX_DAYS = 36_500
+_PROBES = frozenset(("/health", "/api/health", "/api/mcp/health"))
+
+
 def _first(row: Row, *names: str) -> object:
     return next((row[name] for name in names if row.get(name) is not None), None)
 
@@ -260,5 +369,9 @@ _MAPPERS: Mapping[str, tuple[Mapper, str, _Shapes]] = {
     "decisions": (_decision, "decisions", [("decision",), ("question",)]),
     "conflicts": (_conflict, "conflicts", [("agents",), ("agent1", "agent2")]),
     "collaboration_requests": (_collaboration, "collaboration_requests", [("task",)]),
+    "consent_records": (_consent, "subject_consents", [("id", "user_id", "purpose")]),
+    "data_processing_records": (_processing, "processing_records", [("id", "timestamp", "data_type")]),
+    "hipaa_access_logs": (_access, "sensitive_accesses", [("id", "timestamp", "resource_accessed")]),
+    "breach_records": (_breach, "breaches", [("id", "detected_at")]),
 }
 """Old table → its mapper, our table, and the columns of which one set must be there for it to be that table at all."""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from mcpd.compliance.classes import CLASSES
 from mcpd.plugins.base import Broken, Plugin
 from mcpd.prompts.base import Argument, Name
 from mcpd.prompts.functions import FunctionPrompt
@@ -72,6 +73,11 @@ def _check_item(where: str, item: Any, check: Callable[[Any], None]) -> None:
         raise Broken(f"{where}: {exc}") from exc
 
 
+def _check_class(item: Any) -> None:
+    if item.classification not in CLASSES:
+        raise ValueError(f"classification {item.classification!r:.80}: expected one of {', '.join(CLASSES)}")
+
+
 def _check_tool(tool: AnyTool) -> None:
     if not isinstance(tool.name, str) or not _TOOL_NAME.fullmatch(tool.name):
         raise ValueError("name: expected 1 to 64 of A-Z a-z 0-9 _ . / -")
@@ -80,6 +86,7 @@ def _check_tool(tool: AnyTool) -> None:
         if not isinstance(getattr(tool, hint), bool):
             raise ValueError(f"{hint}: expected True or False")
     _check_icons(tool.icons)
+    _check_class(tool)
     if isinstance(tool, AsyncTool):
         _check_async_types(tool)
         _check_function("function", tool.function, ("context", "arguments"), waits=True)
@@ -137,6 +144,7 @@ def _check_resource(resource: Resource) -> None:
         raise ValueError("uri: expected a URI, scheme:rest, in the characters of RFC 3986")
     _check_words(resource, "name", "title", "description", "mime_type")
     _check_icons(resource.icons)
+    _check_class(resource)
     _check_function("read", resource.read, ("reading",))
 
 
@@ -148,6 +156,7 @@ def _check_template(template: Template) -> None:
     _check_words(template, "name", "title", "description")
     if template.mime_type is not None:
         _check_words(template, "mime_type")
+    _check_class(template)
     _check_function("read", template.read, ("reading", "uri", "value"))
     _check_function("complete", template.complete, ("db", "prefix", "limit"))
     if template.names is not None:

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 import msgspec
 import orjson
 
+from mcpd.compliance.classes import Classification
 from mcpd.protocol.content import Icon
 from mcpd.resources.files import not_found
 from mcpd.store.database import Database
@@ -55,7 +56,7 @@ def nothing(_db: Database, _prefix: str, _limit: int) -> tuple[list[str], int]:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource, listed always; of a *watched* one every change is an event."""
+    """One resource, listed always; of a *watched* one every change is an event, reads of a sensitive one are logged."""
 
     uri: str
     name: str
@@ -65,6 +66,7 @@ class Resource:
     read: Callable[[Reading], Content]
     watched: bool = False
     icons: tuple[Icon, ...] = ()
+    classification: Classification = "internal"
 
     def listing(self) -> dict[str, Any]:
         """Return the resource as ``resources/list`` shows it."""
@@ -84,7 +86,7 @@ class Template:
 
     ``read`` gets the whole URI and the variable's value; ``names`` returns the values that follow one, for the list,
     None where there are too many to list; ``complete`` those that begin with a prefix, and how many there are.
-    Of *watched* ones every change is an event.
+    Of *watched* ones every change is an event, of sensitive ones (``classification``) every read is logged.
     """
 
     prefix: str
@@ -99,6 +101,7 @@ class Template:
     reserved: bool = False
     suffix: str = ""
     watched: bool = False
+    classification: Classification = "internal"
 
     @property
     def uri_template(self) -> str:

@@ -36,4 +36,5 @@ def template(directory: Path, max_bytes: int) -> Template:
         read=lambda _reading, uri, name: read(uri, name),
         names=lambda _db, after, limit: names("", after, limit),
         complete=lambda _db, prefix, limit: (names(prefix, "", limit), len(names(prefix, "", 10_000))),
+        classification="confidential",
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from mcpd.compliance.classes import Classification
+from mcpd.errors import ResourceNotFound
 from mcpd.protocol.cursors import Position
 from mcpd.resources import coordination, project
 from mcpd.resources.base import Content, Reading, Resource, Template, variable
@@ -51,6 +53,16 @@ class Resources:
         # Files decode their own URI: what is a path has more ways to be wrong.
         value = uri if template.prefix == SCHEME else variable(uri, template)
         return template.read(reading, uri, value)
+
+    def classification(self, uri: str) -> Classification:
+        """Return how sensitive *uri* is declared to be; what there is none of is not."""
+        resource = self._fixed_one(uri)
+        if resource is not None:
+            return resource.classification
+        try:
+            return self._template_of(uri).classification
+        except ResourceNotFound:
+            return "internal"
 
     def page(self, db: Database, position: Position | None, limit: int) -> tuple[list[Listing], Position | None]:
         """Return *limit* listings behind *position*, and the position to go on from, None at the end.

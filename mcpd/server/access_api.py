@@ -77,14 +77,14 @@ OPERATIONS: dict[str, Operation] = {
         {200: ("The token; it holds for a day.", _TOKEN)},
         _CREDENTIALS,
         _REFUSED,
-        _FORM,
+        other_bodies=_FORM,
     ),
     "POST /oauth/revoke": Operation(
         "End an access token (RFC 7009)",
         {200: ("It does not hold, whatever it was.", {"type": "object"})},
         _REVOCATION,
         _REFUSED,
-        _FORM,
+        other_bodies=_FORM,
     ),
     **{
         f"GET {path}": Operation("Which tokens are taken here (RFC 9728)", {200: ("It.", _METADATA)})
@@ -176,6 +176,6 @@ OPERATIONS: dict[str, Operation] = {
         {200: ("It.", object_of(queries=list_of(_ANALYZED), timestamp=_TIME))},
         {"type": "object", "properties": {"query": _TEXT}},
         {400: "It is not one query that only reads."} | _STORE,
-        body_required=False,
+        body_optional=True,
     ),
 }

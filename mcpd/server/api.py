@@ -20,8 +20,9 @@ class Operation:
     answers: Mapping[int, tuple[str, Schema | None]]
     body: Schema | None = None
     refusals: Mapping[int, str] = field(default_factory=dict)
+    query: tuple[str, ...] = ()
+    body_optional: bool = False
     other_bodies: tuple[str, ...] = ()
-    body_required: bool = True
 
 
 def object_of(**properties: Schema) -> Schema:

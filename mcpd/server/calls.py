@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from mcpd.compliance.registers import note_access
 from mcpd.errors import Error, InvalidRequest
 from mcpd.protocol.jsonrpc import Response
 from mcpd.protocol.states import StateSigner
@@ -136,6 +137,14 @@ class Calls:
         """Return what *read* returns of the database as it is now, on a connection of its own that cannot write."""
         with self._db.snapshot() as db:
             return read(db)
+
+    def log_access(self, db: Database, now_us: int, request: CallRequest, outcome: str) -> None:
+        """Log that the call *request* ended with *outcome*, if its tool is declared sensitive."""
+        tool = self._site.tools.get(request.name or "") if request.method == "tools/call" else None
+        if tool is None or not self._site.logs_accesses or outcome in ("task", "input_required"):
+            return
+        what, arguments = ("tools/call", tool.name), request.params.get("arguments")
+        note_access(db, now_us, request.caller, what, tool.classification, outcome, request.request_id, arguments)
 
     async def keep(self, record: Record) -> None:
         """Keep the response in *record*, since its client is not there."""

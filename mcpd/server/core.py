@@ -22,6 +22,8 @@ from mcpd.access.callers import Caller
 from mcpd.access.origins import OriginGuard
 from mcpd.access.rates import Rates
 from mcpd.access.tokens import Authority
+from mcpd.compliance.checks import Facts
+from mcpd.compliance.vault import KEY_FILE, Vault
 from mcpd.config import Config
 from mcpd.errors import AccessDenied, Error, InvalidRequest, RateLimited, StoreUnavailable, Unauthorized
 from mcpd.plugins.base import Loaded, Plugin
@@ -35,6 +37,8 @@ from mcpd.server import (
     agents_endpoint,
     approvals_endpoint,
     clients_endpoint,
+    compliance_api,
+    compliance_endpoint,
     dialect_endpoint,
     hooks_endpoint,
     in_session,
@@ -48,6 +52,8 @@ from mcpd.server import (
 )
 from mcpd.server.agents_endpoint import AgentsEndpoint
 from mcpd.server.calls import Calls
+from mcpd.server.compliance_endpoint import ComplianceEndpoint
+from mcpd.server.compliance_orders import Orders
 from mcpd.server.dialect_endpoint import DialectEndpoint
 from mcpd.server.hub import Hub
 from mcpd.server.in_session import InSession
@@ -115,13 +121,24 @@ class Core:
         self._db = db
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
-        self._site = self._made_site(
-            config, plugin, loaded, fleet or Fleet(), Authority.of(key, config.access.public_url)
-        )
+        fleet = fleet or Fleet()
+        vault = Vault(Path(config.database.path).with_name(KEY_FILE))
+        authority = Authority.of(key, config.access.public_url)
+        self._compliance = self._made_compliance(config, fleet, vault)
+        self._site = self._made_site(config, plugin, loaded, fleet, authority)
         self._hub = Hub(db)
         self.jobs = Jobs()
         self.calls = Calls(self._site, db, self.jobs, StateSigner(key))
+        self._compliance.calls = self.calls
         self._routes = self._made_routes(config, Sessions(SessionSigner(key), db))
+        endpoint = ComplianceEndpoint(self._compliance, vault, enabled=config.compliance.enabled)
+        self._routes |= {
+            path: Route(handlers, rest.refuse, needs=ADMIN) for path, handlers in endpoint.handlers().items()
+        }
+
+    def _made_compliance(self, config: Config, fleet: Fleet, vault: Vault) -> Orders:
+        facts = Facts(config.access.loopback == "open", Path(config.backup.directory), vault.path)
+        return Orders(fleet, facts, vault, Path(config.database.path).with_name("exports"))
 
     def _made_site(
         self, config: Config, plugin: Plugin, loaded: Sequence[Loaded], fleet: Fleet, authority: Authority
@@ -130,7 +147,9 @@ class Core:
         tools = {tool.name: tool for tool in (*own_tools(exports, fleet), *plugin.tools)}
         resources = Resources(
             Files(config.resources.roots, config.resources.max_file_bytes),
-            lambda: openapi.document({path: route.handlers for path, route in self._routes.items()}),
+            lambda: openapi.document(
+                {path: route.handlers for path, route in self._routes.items()}, compliance_api.OPERATIONS
+            ),
             plugin.resources,
             (exported.template(exports, config.resources.max_file_bytes), *plugin.templates),
             fleet.names,
@@ -144,7 +163,8 @@ class Core:
             fleet,
             Limits(config.tools.max_calls, config.tools.timeout_s, config.tools.task_ttl_s),
             loaded,
-            agents_endpoint.orders(fleet),
+            {**agents_endpoint.orders(fleet), **self._compliance.orders},
+            config.compliance.enabled,
             Rates(config.limits.requests_per_min),
             authority,
             config.access.consent == "elicitation",
@@ -164,8 +184,9 @@ class Core:
         dialect = DialectEndpoint(sessions, self._site, methods, self.calls)
         terminals = Terminals(self._site.fleet)
         agents = AgentsEndpoint(self._site.fleet, self.calls)
-        status = rest.Status(int(config.coordination.active_window_s * 1e6))
         oauth = OauthEndpoint()
+        compliance = compliance_endpoint.status(enabled=config.compliance.enabled)
+        status = rest.Status(int(config.coordination.active_window_s * 1e6), compliance)
         return {
             "/mcp": Route(
                 {"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse, needs=BY_MESSAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -127,6 +128,7 @@ _SCHEMAS: dict[str, Schema] = {
 }
 
 
+NO_MORE: Mapping[str, Operation] = MappingProxyType({})
 _FORBIDDEN = {
     401: "A token is needed, or this one does not hold.",
     403: "The caller, the Host or the Origin is not admitted, or may not do this.",
@@ -301,13 +303,17 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-def document(routes: Mapping[str, Iterable[str]]) -> dict[str, Any]:
-    """Return the document of *routes*, each path with its methods; one that nobody described is a fault of ours."""
+def document(routes: Mapping[str, Iterable[str]], more: Mapping[str, Operation] = NO_MORE) -> dict[str, Any]:
+    """Return the document of *routes*, each path with its methods; one that nobody described is a fault of ours.
+
+    *more* are operations that are described elsewhere.
+    """
+    described = {**OPERATIONS, **more}
     return {
         "openapi": "3.1.0",
         "info": {"title": "mcpd", "version": __version__},
         "paths": {
-            path: _parameters(path) | {method.lower(): _operation(OPERATIONS[f"{method} {path}"]) for method in methods}
+            path: _parameters(path) | {method.lower(): _operation(described[f"{method} {path}"]) for method in methods}
             for path, methods in routes.items()
         },
         "components": {"schemas": _SCHEMAS},
@@ -326,10 +332,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
     for status, words in (_FORBIDDEN | dict(operation.refusals)).items():
         answers[str(status)] = _answer(words, _REFUSED)
     shown: dict[str, Any] = {"summary": operation.summary, "responses": answers}
+    if operation.query:
+        shown["parameters"] = [{"name": name, "in": "query", "schema": _TEXT} for name in operation.query]
     if operation.body is not None:
         kinds = ("application/json", *operation.other_bodies)
         content = {kind: {"schema": operation.body} for kind in kinds}
-        shown["requestBody"] = {"required": operation.body_required, "content": content}
+        shown["requestBody"] = {"required": not operation.body_optional, "content": content}
     return shown
 
 

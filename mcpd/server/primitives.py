@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mcpd.compliance.registers import note_access
 from mcpd.errors import InvalidParams, ResourceDenied, ResourceNotFound
 from mcpd.prompts import library
 from mcpd.prompts.base import Prompt
@@ -35,6 +36,10 @@ def read_resource(work: Work, uri: object) -> tuple[str, Content]:
 
     def log(error: str | None) -> None:
         accesses.add(work.db, work.now_us, uri, work.caller, work.session_id, work.request_id, error)
+        if work.site.logs_accesses:
+            outcome, classification = "refused" if error else "ok", work.site.resources.classification(uri)
+            what = ("resources/read", uri)
+            note_access(work.db, work.now_us, work.caller, what, classification, outcome, work.request_id)
 
     def read() -> Content:
         if len(uri) > MAX_URI:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import orjson
 
@@ -21,13 +23,6 @@ _HOUR_US = 3_600_000_000
 _MAX_AGENTS = 200
 _MAX_COMPONENTS = 100
 _RECENT = 10
-_COMPLIANCE: dict[str, object] = {
-    "frameworks": [],
-    "encryption": None,
-    "data_retention": None,
-    "audit_logging": "Enabled",
-}
-"""The old server claimed more; here stands what is done."""
 
 
 def health(_http: HttpRequest, work: Work) -> HttpResponse:
@@ -66,10 +61,11 @@ def plugins(_http: HttpRequest, work: Work) -> HttpResponse:
 
 
 class Status:
-    """``GET /api/mcp/status``; an agent heard of within *active_window_us* is active."""
+    """``GET /api/mcp/status``; an agent heard of within *active_window_us* is active, *compliance* is as it says."""
 
-    def __init__(self, active_window_us: int) -> None:
+    def __init__(self, active_window_us: int, compliance: Mapping[str, object]) -> None:
         self._active_window_us = active_window_us
+        self._compliance = compliance
 
     def get(self, _http: HttpRequest, work: Work) -> HttpResponse:
         """Return the state of the system, in the keys that the old system's clients read."""
@@ -107,7 +103,7 @@ class Status:
             "tmux_sessions": [
                 f"claude-{live.agent}" for live in terminals.states(db) if live.state not in ("absent", "exited")
             ],
-            "compliance": _COMPLIANCE,
+            "compliance": self._compliance,
             "components": records.component_items(db, _MAX_COMPONENTS),
             "agents": states,
             "agent_states": states,

@@ -294,6 +294,7 @@ class Run:
         request = self.request
         duration_us = (time.perf_counter_ns() - self._started_ns) // 1000
         arguments = request.params.get("arguments", {})
+        self._owner.log_access(db, now_us, request, outcome)
         audit.add(
             db,
             audit.Entry(

@@ -32,7 +32,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Site(msgspec.Struct, frozen=True):
-    """All that requests are answered from, besides the database."""
+    """All that requests are answered from, besides the database; *logs_accesses*: to what is declared sensitive."""
 
     tools: Mapping[str, AnyTool]
     tool_list: ToolList
@@ -43,6 +43,7 @@ class Site(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     plugins: Sequence[Loaded] = ()
     orders: Mapping[str, RestOrder] = {}
+    logs_accesses: bool = True
     rates: Rates = Rates(0)
     authority: Authority = Authority(b"", "http://localhost", "http://localhost/mcp")
     asks_clients: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from mcpd.store.database import Database
@@ -25,6 +26,13 @@ def find(db: Database, agent: str) -> HookState | None:
         "SELECT agent, state, session, directory, since_us, updated_us FROM hook_states WHERE agent = ?", (agent,)
     )
     return None if row is None else HookState(*row)
+
+
+def states(db: Database, limit: int = 1000) -> list[HookState]:
+    """Return what the hooks of each agent said last, the newest first."""
+    columns = ", ".join(field.name for field in dataclasses.fields(HookState))
+    sql = f"SELECT {columns} FROM hook_states ORDER BY updated_us DESC LIMIT ?"  # noqa: S608 - our own column names
+    return [HookState(*row) for row in db.rows(sql, (limit,))]
 
 
 def put(db: Database, now_us: int, agent: str, state: str, session: str | None, directory: str | None) -> None:

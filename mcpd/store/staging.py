@@ -28,8 +28,22 @@ APPENDED: Mapping[str, tuple[str, ...]] = {
 NAMED: Mapping[str, tuple[str, ...]] = {
     "agents": ("name", "status", "current_task", "capabilities", "metadata", "created_us", "last_seen_us"),
     "components": ("name", "owner", "status", "version", "metadata", "created_us", "updated_us"),
-}
-"""Tables in which rows of one name are one thing, and the newest by the last column says what it is."""
+    "subject_consents": (
+        "id", "subject", "purpose", "granted_us", "expires_us", "withdrawn_us", "version", "metadata", "changed_us",
+    ),
+    "processing_records": (
+        "id", "data_type", "classification", "purpose", "legal_basis", "subject", "retention_days", "encrypted",
+        "shared", "metadata", "at_us",
+    ),
+    "sensitive_accesses": (
+        "id", "caller", "subject", "resource", "action", "classification", "reason", "emergency", "metadata", "at_us",
+    ),
+    "breaches": (
+        "id", "detected_us", "severity", "affected_records", "data_types", "containment", "gdpr_told_us",
+        "hipaa_told_us", "subjects_told_us", "metadata", "changed_us",
+    ),
+}  # fmt: skip
+"""Tables in which rows of one name (the first column) are one thing; the newest by the last column says what it is."""
 
 _LEDGER = ("source", "source_table", "source_key", "row", "digest", "outcome", "reason", "target_table")
 _CACHE_KIB = 32_768
@@ -141,13 +155,14 @@ def take_over(db: Database, first_source: int) -> Taken:
 
 def _judge_named(db: Database, table: str) -> None:
     """Mark the rows that give way: to a newer one of the same name in the stage, or to the one that *db* has."""
-    newest = NAMED[table][-1]
+    key, newest = NAMED[table][0], NAMED[table][-1]
     db.execute(
         "UPDATE stage.ledger SET target_key = staged.name, outcome = CASE WHEN place > 1 OR newer THEN 'merged'"  # noqa: S608
         " ELSE outcome END, reason = CASE WHEN newer THEN 'mcpd knew newer' WHEN place > 1 THEN 'another row of that"
-        " name is newer' ELSE reason END FROM (SELECT row, s.name, row_number() OVER (PARTITION BY s.name ORDER BY"
+        " name is newer' ELSE reason END FROM"
+        f" (SELECT row, s.{key} AS name, row_number() OVER (PARTITION BY s.{key} ORDER BY"
         f" s.{newest} DESC, row DESC) AS place, coalesce(ours.{newest} > s.{newest}, 0) AS newer"
-        f" FROM stage.{table} AS s LEFT JOIN main.{table} AS ours ON ours.name = s.name) AS staged"
+        f" FROM stage.{table} AS s LEFT JOIN main.{table} AS ours ON ours.{key} = s.{key}) AS staged"
         " WHERE staged.row = ledger.id"
     )
 
@@ -174,11 +189,12 @@ _MERGED = {
 
 
 def _merge(db: Database, table: str, columns: Sequence[str]) -> None:
-    names, newest = ", ".join(columns), columns[-1]
+    names, key, newest = ", ".join(columns), columns[0], columns[-1]
+    changes = _MERGED.get(table) or ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
     # Oldest first, so that each newer row writes over the one before.
     db.execute(
         f"INSERT INTO main.{table} ({names}) SELECT {names} FROM stage.{table} WHERE true ORDER BY {newest}, row"  # noqa: S608
-        f" ON CONFLICT (name) DO UPDATE SET {_MERGED[table]} WHERE excluded.{newest} >= {newest}"
+        f" ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE excluded.{newest} >= {newest}"
     )
 
 
@@ -205,8 +221,8 @@ def _claim_components(db: Database) -> None:
 def altered(db: Database, table: str, taken: Taken) -> int:
     """Return how many rows of the attached stage do not stand in *table* of *db* as they were staged."""
     if table in NAMED:
-        newest = NAMED[table][-1]
-        same = f"ours.name = s.name AND ours.{newest} >= s.{newest}"
+        key, newest = NAMED[table][0], NAMED[table][-1]
+        same = f"ours.{key} = s.{key} AND ours.{newest} >= s.{newest}"
     else:
         same = f"ours.id = {taken.bases[table]} + s.row"
         same += "".join(f" AND ours.{column} IS s.{column}" for column in APPENDED[table])

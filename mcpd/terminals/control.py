@@ -66,6 +66,14 @@ def capture(pane: str) -> bytes:
     return f"capture-pane -p -t {pane}\n".encode()
 
 
+REAP = b"run-shell -b true\n"
+"""Have tmux look which of its processes have ended: that of a dead pane may be one that it has not noticed.
+
+Built with utempter, as Debian builds it, ``tmux -D`` loses the SIGCHLD that comes while it takes a pane out of utmp.
+The pane is dead then, but has no status and never meets its hook ``pane-died``, until some other process of tmux ends.
+"""
+
+
 def output_wanted(wanted: bool) -> bytes:
     """Return the command that switches the stream of ``Output`` on or off."""
     return b"refresh-client -f '%bno-output'\n" % (b"!" if wanted else b"")

@@ -27,7 +27,7 @@ _OUTPUT_IS_WORK_US = 3_000_000
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What systemd says of a unit: its ActiveState, Result, the main process and its exit status, its cgroup."""
+    """What systemd says of a unit: its ActiveState, Result, the main process, when it began and its exit status."""
 
     name: str
     active: str = "inactive"
@@ -36,6 +36,7 @@ class Unit:
     exit_status: int | None = None
     cgroup: str = ""
     load: str = "loaded"
+    started_us: int = 0
 
     @property
     def is_up(self) -> bool:
@@ -44,8 +45,19 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Hooked:
+    """What the hooks of an agent said last of what it does, and when."""
+
+    state: State
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen of an agent: its unit; its screen and when the text on it, or its output, last changed."""
+    """What was seen of an agent: its unit; its screen and when the text on it, or its output, last changed.
+
+    ``hooked`` is what its hooks say, if it has any.
+    """
 
     unit: Unit
     on_screen: State | None = None
@@ -53,6 +65,7 @@ class Sight:
     output_us: int = 0
     pane_dead: bool = False
     dead_status: int | None = None
+    hooked: Hooked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +81,28 @@ def decide(sight: Sight, now_us: int, stalled_after_us: int) -> Verdict:
     """Return what the agent of *sight* does at *now_us*.
 
     Work that shows nothing new for *stalled_after_us* is stalled; output that nothing explains is work while it lasts.
+    A screen that can be read goes before the hooks: they tell neither of an interruption nor of what was permitted.
     """
-    unit = sight.unit
+    unit, told = sight.unit, _told(sight)
     if unit.active == "failed" or (unit.active == "activating" and unit.result != "success"):
         return Verdict(State.EXITED, unit.exit_status)  # or about to be started again
     if not unit.is_up:
         return Verdict(State.RUNNING if unit.active == "activating" else State.ABSENT)
     if sight.pane_dead:
         return Verdict(State.EXITED, sight.dead_status)
+    if told is State.WORKING:
+        stalls_us = max(sight.output_us, sight.hooked.at_us if sight.hooked else 0) + stalled_after_us
+        return Verdict(State.STALLED) if now_us >= stalls_us else Verdict(State.WORKING, again_us=stalls_us)
+    if told is not None:
+        return Verdict(told)
     if not sight.seen:
         return Verdict(State.RUNNING)
-    if sight.on_screen is State.WORKING:
-        stalls_us = sight.output_us + stalled_after_us
-        return Verdict(State.STALLED) if now_us >= stalls_us else Verdict(State.WORKING, again_us=stalls_us)
-    if sight.on_screen is not None:
-        return Verdict(sight.on_screen)
     quiet_us = sight.output_us + _OUTPUT_IS_WORK_US
     return Verdict(State.RUNNING) if now_us >= quiet_us else Verdict(State.WORKING, again_us=quiet_us)
+
+
+def _told(sight: Sight) -> State | None:
+    """Return what the screen says, or where that says nothing, what the hooks said since this process began."""
+    if sight.on_screen is not None or sight.hooked is None:
+        return sight.on_screen
+    return sight.hooked.state if sight.hooked.at_us > sight.unit.started_us else None

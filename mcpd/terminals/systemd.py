@@ -137,6 +137,7 @@ class Systemd:
             pid=pid or None,
             exit_status=own.get("ExecMainStatus") if started and not pid else None,
             cgroup=own.get("ControlGroup", ""),
+            started_us=own.get("ExecMainStartTimestamp", 0),
         )
 
     async def booted_us(self) -> int:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mcpd.access.scopes import Scope
+from mcpd.compliance.classes import Classification
 from mcpd.protocol.content import Icon
 from mcpd.protocol.params import HeaderParam, header_params
 from mcpd.store import agents, events
@@ -71,7 +72,8 @@ class Description:
     """What a client is told of a tool. The four hints are MCP's tool annotations: what a call may do to the world.
 
     They are no mere hints to us: they decide which scope a caller needs, and what is destructive a person has to allow
-    (server/approvals.py) before the function runs.
+    (server/approvals.py) before the function runs. ``classification`` is that of the data which the tool handles; each
+    use of a sensitive one is logged (mcpd.compliance).
     """
 
     name: str
@@ -82,6 +84,7 @@ class Description:
     idempotent: bool = False
     open_world: bool = False
     icons: tuple[Icon, ...] = ()
+    classification: Classification = "internal"
 
     @property
     def needs(self) -> Scope:

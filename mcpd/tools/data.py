@@ -113,6 +113,7 @@ class Exporter:
             result=Export,
             function=self._export,
             idempotent=True,
+            classification="confidential",
         )
 
     async def _export(self, context: Context, arguments: ExportArguments) -> Outcome:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mcpd.agents.agent import Agent
+from mcpd.compliance.classes import Classification
 from mcpd.protocol.content import Text
 from mcpd.store import terminals
 from mcpd.store.terminals import LiveState
@@ -112,7 +113,7 @@ class TerminalTools:
                   "Type text into an agent's terminal and press Enter, as its user would; confirmed by its screen.",
                   ToSend, Delivered, self._send),
             _tool("read_agent_screen", "Read agent's screen", "Read what an agent's terminal shows.",
-                  ToRead, Screen, self._read, read_only=True),
+                  ToRead, Screen, self._read, read_only=True, classification="confidential"),
             _tool("start_agent", "Start agent", "Start an agent, if it does not run.",
                   ByName, Result, self._start, idempotent=True),
             _tool("stop_agent", "Stop agent", "Stop an agent and all it runs. A person is asked to confirm.",
@@ -205,6 +206,8 @@ def _tool(
     result: type[msgspec.Struct],
     function: Callable[[Context, Any], Coroutine[Any, Any, Any]],
     question: Callable[[Context, Any], Coroutine[Any, Any, str]] | None = None,
+    *,
+    classification: Classification = "internal",
     **hints: bool,
 ) -> AsyncTool:
     hints = {"idempotent": hints.get("read_only", False)} | hints
@@ -216,5 +219,6 @@ def _tool(
         result=result,
         function=function,
         question=question,
+        classification=classification,
         **hints,  # type: ignore[arg-type]
     )

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -222,15 +222,18 @@ class Terminals(Daemon):
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TMUX")}
         return [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)]
 
-    def watch(self, name: str) -> subprocess.Popen[bytes]:
-        """Do what mcp-watch@NAME.service does: tmux's control mode in that cgroup, the manager at its other end."""
+    def watch(self, name: str, program: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Do what mcp-watch@NAME.service does: tmux's control mode in that cgroup, the manager at its other end.
+
+        Or *program*, which speaks as tmux does.
+        """
         group = next(root for root in _CGROUPS if (root / "cgroup.procs").exists()) / f"mcp-watch@{name}.service"
         group.mkdir(exist_ok=True)
         self._groups.append(group)
         tmux = ["tmux", "-u", "-C", "-S", str(self.run / name / "tmux.sock")]
         attach = ["attach-session", "-f", "ignore-size,no-output", "-t", f"=claude-{name}"]
         connect = [sys.executable, "-c", _CONNECT, str(group / "cgroup.procs"), f"{self.run}/watch.sock"]
-        return subprocess.Popen([*connect, *tmux, *attach])
+        return subprocess.Popen([*connect, *(program or [*tmux, *attach])])
 
     def close(self) -> None:
         try:

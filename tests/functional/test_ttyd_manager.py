@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,20 @@ pytestmark = [
     ),
 ]
 Make = Callable[..., Terminals]
+ENDED = "SELECT state, exit_status FROM terminal_states"
+# tmux's side of a watch, of a pane whose SIGCHLD was lost: it knows the status only after another process of its ended.
+_LOST_AN_END = """
+import sys
+def say(status):
+    print(f"%subscription-changed pane $0 @0 0 %0 : 1 1 {status} 77 80 24 title")
+print("%session-changed $0 claude-alpha")
+for line in sys.stdin:
+    print("%begin 1 1 1\\n%end 1 1 1")
+    if line.startswith("refresh-client -B"):
+        say("")
+    if line.startswith("run-shell"):
+        say("5")
+"""
 PROMPT = "$" if os.geteuid() else "#"
 
 
@@ -236,14 +251,46 @@ def test_the_live_state_follows_the_screen(manager: Terminals) -> None:
         wait_until(lambda: ("idle", PROMPT) in rows(manager, state), "a prompt is idle")
         manager.tmux("alpha", "send-keys", "-t", "claude-alpha", "-l", "read -p 'Go on? [y/N] ' x")
         manager.tmux("alpha", "send-keys", "-t", "claude-alpha", "Enter")
-        wait_until(lambda: rows(manager, state)[0][0] == "waiting_for_input", "a question waits")
+        wait_until(lambda: rows(manager, state)[0] == ("waiting_for_input", "Go on? [y/N]"), "a question waits")
         manager.tmux("alpha", "send-keys", "-t", "claude-alpha", "y", "Enter")
         manager.tmux("alpha", "send-keys", "-t", "claude-alpha", "exit 5", "Enter")
-        wait_until(lambda: rows(manager, "SELECT state, exit_status FROM terminal_states") == [("exited", 5)], "exited")
+        wait_until(lambda: rows(manager, ENDED) == [("exited", 5)], "exited")
         found = [row[0] for row in rows(manager, "SELECT data ->> 'state' FROM events WHERE topic = 'agent.state'")]
         assert found[0] == "running"
         assert found[-1] == "exited"
         assert "waiting_for_input" in found
+    finally:
+        watch.kill()
+        watch.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a cgroup")
+def test_the_hooks_tell_what_the_screen_does_not(make: Make) -> None:
+    manager = make(settings="[terminals]\nsample_interval_s = 0.2\n")
+    get(manager.ports["alpha"])
+    watch = manager.watch("alpha")
+    try:
+        state = "SELECT state FROM terminal_states"
+        manager.tmux("alpha", "send-keys", "-t", "claude-alpha", "clear; exec cat", "Enter")
+        wait_until(lambda: rows(manager, state) == [("running",)], "the screen says nothing")
+        with sqlite3.connect(manager.database) as db:
+            db.execute(
+                "INSERT INTO hook_states VALUES ('alpha', 'waiting_for_permission', NULL, NULL, ?1, ?1)",
+                (time.time_ns() // 1000,),
+            )
+        db.close()
+        wait_until(lambda: rows(manager, state) == [("waiting_for_permission",)], "the hooks' word counts")
+    finally:
+        watch.kill()
+        watch.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a cgroup")
+def test_tmux_is_made_to_look_when_it_has_not_noticed_how_a_command_ended(manager: Terminals) -> None:
+    get(manager.ports["alpha"])
+    watch = manager.watch("alpha", [sys.executable, "-uc", _LOST_AN_END])
+    try:
+        wait_until(lambda: rows(manager, ENDED) == [("exited", 5)], "exited")
     finally:
         watch.kill()
         watch.wait()

@@ -18,14 +18,15 @@ BELOW = {
     "protocol": BASE,
     "store": BASE,
     "access": BASE | {"protocol", "store"},
-    "tools": BASE | {"protocol", "store", "access", "agents", "terminals"},
-    "resources": BASE | {"protocol", "store", "tools"},
+    "compliance": BASE | {"store"},
+    "tools": BASE | {"protocol", "store", "access", "agents", "terminals", "compliance"},
+    "resources": BASE | {"protocol", "store", "tools", "compliance"},
     "prompts": BASE | {"protocol", "store", "tools"},
-    "plugins": BASE | {"protocol", "store", "tools", "resources", "prompts", "terminals"},
+    "plugins": BASE | {"protocol", "store", "tools", "resources", "prompts", "terminals", "compliance"},
     "hooks": BASE | {"legacy"},
     "server": BASE
     | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins"}
-    | {"agents", "terminals", "legacy", "hooks"},
+    | {"agents", "terminals", "legacy", "hooks", "compliance"},
     "daemons": BASE
     | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"}
     | {"agents", "terminals", "backup"},
@@ -33,7 +34,9 @@ BELOW = {
     "backup": BASE | {"store"},
     "agents": BASE,
     "terminals": BASE | {"protocol", "store", "access", "agents"},
-    "ctl": BASE | {"protocol", "store", "access", "tools", "agents", "terminals", "legacy", "backup", "hooks"},
+    "ctl": BASE
+    | {"protocol", "store", "access", "tools", "agents", "terminals", "legacy", "backup", "hooks"}
+    | {"compliance"},
     "bridge": BASE | {"protocol"},
 }
 SHARED = {"runtime", "http", "journal", "relay", "ledger", "observer", "commander", "recorder", "terminal", "__init__"}

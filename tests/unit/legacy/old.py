@@ -66,7 +66,15 @@ COLUMNS: dict[str, dict[str, str]] = {
         "query_performance": "id INTEGER PRIMARY KEY AUTOINCREMENT, query_hash TEXT NOT NULL, query_text TEXT,"
         " execution_time REAL NOT NULL, timestamp REAL NOT NULL",
         "consent_records": "id TEXT PRIMARY KEY, user_id TEXT NOT NULL, purpose TEXT NOT NULL,"
-        " granted_at TEXT NOT NULL, metadata TEXT",
+        " granted_at TEXT NOT NULL, expires_at TEXT, withdrawn_at TEXT, version TEXT, ip_address TEXT, metadata TEXT",
+        "data_processing_records": "id TEXT PRIMARY KEY, timestamp TEXT NOT NULL, data_type TEXT NOT NULL,"
+        " classification TEXT NOT NULL, purpose TEXT NOT NULL, legal_basis TEXT, data_subject_id TEXT,"
+        " retention_period INTEGER, encryption_used BOOLEAN, third_party_shared BOOLEAN, metadata TEXT",
+        "hipaa_access_logs": "id TEXT PRIMARY KEY, timestamp TEXT NOT NULL, user_id TEXT NOT NULL, patient_id TEXT,"
+        " resource_accessed TEXT, action TEXT, reason TEXT, emergency_override BOOLEAN, metadata TEXT",
+        "breach_records": "id TEXT PRIMARY KEY, detected_at TEXT NOT NULL, reported_at TEXT, severity TEXT,"
+        " affected_records INTEGER, data_types_affected TEXT, containment_actions TEXT, notification_sent BOOLEAN,"
+        " regulatory_reported BOOLEAN, metadata TEXT",
     },
     "system": {
         "agents": "id TEXT PRIMARY KEY, name TEXT UNIQUE NOT NULL, status TEXT DEFAULT 'offline', last_heartbeat TEXT,"

@@ -205,3 +205,70 @@ def test_a_checksum_knows_how_often_but_not_in_which_order() -> None:
         other.add(digest)
     twice.add(b"a", 2)
     assert one == other != twice
+
+
+def test_a_consent_s_times_are_utc() -> None:
+    found = fate(
+        "consent_records", id="consent_1", user_id="ada", purpose="mail", granted_at="2025-09-18T08:15:00",
+        expires_at="2026-09-18T08:15:00", withdrawn_at="2025-09-18T08:15:01", version="1.0", ip_address='"::1"',
+        metadata='{"lawful_basis": "consent"}',
+    )  # fmt: skip
+    assert (found.outcome, found.target) == ("migrated", "subject_consents")
+    metadata = '{"ip_address":"::1","lawful_basis":"consent"}'
+    later_us = T_US + 1_000_000
+    assert found.values == (
+        "consent_1", "ada", "mail", T_US, T_US + 31_536_000_000_000, later_us, "1.0", metadata, later_us,
+    )  # fmt: skip
+
+
+def test_a_record_of_processing_keeps_what_it_said() -> None:
+    found = fate(
+        "data_processing_records", id="dpr_1", timestamp="2025-09-18T08:15:00", data_type="POST_/x",
+        classification="PII", purpose="api_request", legal_basis=None, data_subject_id="ada", retention_period=365,
+        encryption_used=0, third_party_shared=None, metadata=None,
+    )  # fmt: skip
+    assert found.values == ("dpr_1", "POST_/x", "pii", "api_request", None, "ada", 365, 0, None, None, T_US)
+
+
+def test_an_access_is_kept_and_a_health_probe_is_none() -> None:
+    row: dict[str, object] = {
+        "id": "hipaa_1", "timestamp": "2025-09-18T08:15:00", "user_id": "eve", "patient_id": "p-1", "action": "GET",
+        "reason": "treatment", "emergency_override": 1,
+    }  # fmt: skip
+    found = fate("hipaa_access_logs", resource_accessed="/api/patients/1", **row)
+    assert found.values == (
+        "hipaa_1", "eve", "p-1", "/api/patients/1", "GET", "phi", "treatment", 1, None, T_US
+    )  # fmt: skip
+    probe = fate("hipaa_access_logs", resource_accessed="/api/mcp/health", **row)
+    assert (probe.outcome, probe.target) == ("set aside", None)
+    assert "health probe" in str(probe.reason)
+
+
+def test_a_breach_keeps_who_was_told() -> None:
+    row: dict[str, object] = {
+        "id": "breach_1", "detected_at": "2025-09-18T08:15:00", "severity": "high", "affected_records": 3,
+        "data_types_affected": '["mail"]', "reported_at": "2025-09-18T08:15:01",
+    }  # fmt: skip
+    told = fate("breach_records", **row, regulatory_reported=1, notification_sent=0)
+    later_us = T_US + 1_000_000
+    assert told.values == (
+        "breach_1", T_US, "high", 3, '["mail"]', None, later_us, later_us, None, None, later_us
+    )  # fmt: skip
+    assert fate("breach_records", **row).values[6:9] == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("consent_records", {"id": "x", "user_id": "ada", "purpose": "p", "granted_at": "soon"}),
+        ("consent_records", {"id": None, "user_id": "ada", "purpose": "p", "granted_at": T}),
+        ("consent_records", {"id": "x", "user_id": "", "purpose": "p", "granted_at": T}),
+        ("data_processing_records", {"id": "x", "timestamp": None}),
+        ("hipaa_access_logs", {"id": None, "timestamp": T}),
+        ("breach_records", {"id": "x", "detected_at": ""}),
+    ],
+)
+def test_what_has_no_id_or_time_is_set_aside(table: str, row: dict[str, object]) -> None:
+    found = fate(table, **row)
+    assert (found.outcome, found.target, found.values) == ("set aside", None, ())
+    assert found.reason is not None

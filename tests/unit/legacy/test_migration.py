@@ -532,3 +532,44 @@ def test_versions_are_compared_as_numbers() -> None:
     assert preflight.is_old("tmux", "3.2a")
     assert preflight.versions()["python"] is not None
     assert schema.migrations()[-1].version >= 6
+
+
+REGISTERS = {
+    "consent_records": "subject_consents",
+    "data_processing_records": "processing_records",
+    "hipaa_access_logs": "sensitive_accesses",
+    "breach_records": "breaches",
+}
+
+
+def test_the_registers_of_the_old_system_are_ours_and_read_as_before(
+    tmp_path: Path, target: Path, migrate: Migrate
+) -> None:
+    migrate(old.make(tmp_path / "old.db", "e", rows=60))
+    for table, into in REGISTERS.items():
+        ours = {row["id"]: row for row in query(target, f"SELECT * FROM {into}")}
+        entries = [(row, entry) for row, entry in kept(target, table) if entry["outcome"] == "migrated"]
+        assert len(entries) == len(ours) > 40, table
+        assert {entry["target_key"] for _, entry in entries} == set(ours)
+        views = {row["id"]: row for row in query(target, f"SELECT * FROM {table}")}
+        assert set(views) == set(ours)
+        wanted = {name for row, _ in entries for name in row}
+        assert wanted <= set(next(iter(views.values()))), "each column of old is there"
+
+
+def test_a_consent_that_was_withdrawn_since_is_withdrawn_here_too(
+    tmp_path: Path, target: Path, migrate: Migrate
+) -> None:
+    source = old.make(tmp_path / "old.db", "e", rows=0)
+    db = sqlite3.connect(source)
+    db.execute("INSERT INTO consent_records (id, user_id, purpose, granted_at) VALUES ('c', 'ada', 'p', '2025-01-01')")
+    db.commit()
+    migrate(source)
+    db.execute("UPDATE consent_records SET withdrawn_at = '2025-02-01T00:00:00'")
+    db.commit()
+    db.close()
+    migrate(source)
+    [consent] = query(target, "SELECT user_id, granted_at, withdrawn_at FROM consent_records")
+    assert consent == {
+        "user_id": "ada", "granted_at": "2025-01-01T00:00:00.000", "withdrawn_at": "2025-02-01T00:00:00.000",
+    }  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from mcpd.terminals.gate import Kind
 from mcpd.terminals.opening import Step, next_step
-from mcpd.terminals.states import Sight, State, Unit, decide
+from mcpd.terminals.states import Hooked, Sight, State, Unit, decide
 
 UP = Unit("a", "active")
 S = 1_000_000
@@ -29,6 +30,13 @@ S = 1_000_000
         (Sight(UP, State.WORKING, seen=True, output_us=40 * S), State.STALLED),
         (Sight(UP, State.WAITING_FOR_PERMISSION, seen=True), State.WAITING_FOR_PERMISSION),
         (Sight(UP, State.IDLE, seen=True, pane_dead=True, dead_status=7), State.EXITED),
+        (Sight(UP, hooked=Hooked(State.IDLE, 90 * S)), State.IDLE),
+        (Sight(UP, seen=True, output_us=99 * S, hooked=Hooked(State.IDLE, 90 * S)), State.IDLE),
+        (Sight(UP, seen=True, hooked=Hooked(State.WORKING, 50 * S)), State.WORKING),
+        (Sight(UP, seen=True, hooked=Hooked(State.WORKING, 40 * S)), State.STALLED),
+        (Sight(UP, State.IDLE, seen=True, hooked=Hooked(State.WORKING, 99 * S)), State.IDLE),
+        (Sight(replace(UP, started_us=95 * S), hooked=Hooked(State.IDLE, 90 * S)), State.RUNNING),
+        (Sight(UP, pane_dead=True, hooked=Hooked(State.WORKING, 99 * S)), State.EXITED),
     ],
 )
 def test_the_state(sight: Sight, state: State) -> None:
