@@ -192,3 +192,25 @@ def test_the_limit_is_a_key_and_a_variable(make_daemon: MakeDaemon) -> None:
     found = []
     ask(few, 3, found)
     assert found == [(200, None), (200, None), (429, "30")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n", 400),
+        (b"Authorization: Bearer " + b"a" * 5000 + b"\r\n", 401),
+        (b"Authorization: Bearer " + b"a" * 40_000 + b"\r\n", 431),
+        (b"Authorization: Bearer a.b.c\r\nX-Request-ID: x\r\n", 401),
+        (b"Authorization: Basic cm9vdDpyb290\r\n", 401),
+        (b"Authorization:\r\n", 401),
+        (b"Authorization: Bearer \xff\xfe\r\n", 401),
+        (b"authorization: bearer a.b.c\r\n", 401),
+    ],
+)
+def test_a_header_that_is_no_token_lets_nobody_pass(rpc: Daemon, lines: bytes, status: int) -> None:
+    """Not even root, whom the kernel knows: who brings a token wants to be judged by it."""
+    answer = rpc.raw(b"GET /api/mcp/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + lines + b"\r\n")
+    assert int(answer.split(b" ", 2)[1]) == status
+    assert (b"WWW-Authenticate: Bearer error=" in answer) is (status == 401)
+    assert answer.count(b"HTTP/1.1") == 1
+    assert rpc.request("GET", "/api/mcp/status").status == 200
