@@ -31,6 +31,7 @@ _LIST_CHANGED = {
     "agent.new": RESOURCES_CHANGED,
     "migration.finished": RESOURCES_CHANGED,
 }
+_CHANGES_NOTHING = frozenset({"agent.heartbeat", "tool.called", "resource.read"})
 _ABOUT_AGENT = ("agent://", "config://agents/")
 
 
@@ -65,7 +66,7 @@ def _lists_changed(topic: str, data: str) -> Iterator[str]:
 
 def _updated(topic: str, agent: str | None, data: str) -> set[str]:
     # A heartbeat changes nothing but a time; to tell everybody of each would drown the rest.
-    if topic == "agent.heartbeat":
+    if topic in _CHANGES_NOTHING:
         return set()
     uris = {scheme + quote(agent, safe="") for scheme in _ABOUT_AGENT} if agent is not None else set()
     if topic in ("activity.logged", "collaboration.requested", "migration.finished"):
