@@ -32,12 +32,8 @@ class Listener(ABC):
         self.seq = seq
 
     @abstractmethod
-    def filter(self) -> Filter:
-        """Return what this listener wants to hear now."""
-
-    @abstractmethod
-    def encode(self, notification: dict[str, Any]) -> bytes:
-        """Return *notification*, which the event ``seq`` made, as this listener's client expects it."""
+    def hear(self, row: Row) -> None:
+        """Tell the client what the event *row* means to it."""
 
     @abstractmethod
     def greeting(self) -> bytes:
@@ -70,13 +66,6 @@ class Listener(ABC):
         """Whether the client takes data."""
         return self._sink is not None and not self._sink.blocked
 
-    def hear(self, row: Row) -> None:
-        """Tell the client what the event *row* means to it."""
-        assert self._sink is not None
-        self.seq = row[0]
-        for notification in notices.read(row, self.filter()):
-            self._sink.send(self.encode({"jsonrpc": "2.0", **notification}))
-
     def end(self) -> None:
         """Take leave of the client; its connection can be used again."""
         sink, self._sink = self._sink, None
@@ -84,6 +73,24 @@ class Listener(ABC):
         if sink is not None:
             sink.send(self.farewell())
             sink.end()
+
+
+class Notified(Listener):
+    """A stream of MCP's notifications."""
+
+    @abstractmethod
+    def filter(self) -> Filter:
+        """Return what this listener wants to hear now."""
+
+    @abstractmethod
+    def encode(self, notification: dict[str, Any]) -> bytes:
+        """Return *notification*, which the event ``seq`` made, as this listener's client expects it."""
+
+    def hear(self, row: Row) -> None:
+        assert self._sink is not None
+        self.seq = row[0]
+        for notification in notices.read(row, self.filter()):
+            self._sink.send(self.encode({"jsonrpc": "2.0", **notification}))
 
 
 class Hub:

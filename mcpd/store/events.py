@@ -6,12 +6,15 @@ written anyway and are events by the same sequence of numbers. Which topics ther
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
 from mcpd.store.database import Database, Row
 
+Wanted = Callable[[Row], bool]
+_PAGE = 500
+_SEARCHED = 10_000
 _BOUNDS = """
 SELECT
     ifnull((SELECT max(seq) FROM events), 0), ifnull((SELECT max(id) FROM audit), 0),
@@ -60,6 +63,35 @@ def since(db: Database, seq: int, limit: int, *, derived: bool = True) -> list[R
     return sorted(rows)[:limit]
 
 
+def latest(db: Database, wanted: Wanted, limit: int, *, derived: bool = True) -> list[Row]:
+    """Return the last *limit* events that are *wanted*, in order, of those that are not too far back."""
+    last, floor, span = newest(db), removed_to(db), 4 * limit
+    while True:
+        seq = max(floor, last - span)
+        rows, _ = after(db, seq, wanted, span, derived=derived)
+        if len(rows) >= limit or seq == floor or span > _SEARCHED:
+            return rows[-limit:]
+        span *= 4
+
+
+def after(db: Database, seq: int, wanted: Wanted, limit: int, *, derived: bool = True) -> tuple[list[Row], int]:
+    """Return *limit* events after number *seq* that are *wanted*, or fewer, and the number up to which was looked."""
+    found: list[Row] = []
+    looked, end = 0, newest(db)
+    while looked < _SEARCHED:
+        rows = since(db, seq, _PAGE, derived=derived)
+        if not rows:
+            return found, max(seq, end)  # there may be numbers that are no events'
+        for row in rows:
+            seq = row[0]
+            if wanted(row):
+                found.append(row)
+                if len(found) == limit:
+                    return found, seq
+        looked += len(rows)
+    return found, seq
+
+
 def newest(db: Database) -> int:
     """Return the number of the newest event, or one that is higher and that no event will have; 0 if there was none."""
     return db.sequence.newest()
@@ -68,6 +100,11 @@ def newest(db: Database) -> int:
 def removed_to(db: Database) -> int:
     """Return the number up to which events were removed; 0 if none was."""
     return int(db.value("SELECT removed_to FROM event_log"))
+
+
+def oldest(db: Database) -> int:
+    """Return the number from which on no event is missing: behind those that retention has removed."""
+    return removed_to(db) + 1
 
 
 def remove_to(db: Database, seq: int) -> int:
