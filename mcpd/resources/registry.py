@@ -8,7 +8,7 @@ from typing import Any
 from mcpd.compliance.classes import Classification
 from mcpd.errors import ResourceNotFound
 from mcpd.protocol.cursors import Position
-from mcpd.resources import coordination, project
+from mcpd.resources import coordination, events, project
 from mcpd.resources.base import Content, Reading, Resource, Template, variable
 from mcpd.resources.files import SCHEME, Files, not_found
 from mcpd.store import names
@@ -34,12 +34,13 @@ class Resources:
     ) -> None:
         self._files = files
         self._readme = project.readme(files)
-        self._fixed = (project.SCHEMA, project.api(document), coordination.ACTIVITIES, *resources)
+        self._fixed = (project.SCHEMA, project.api(document), coordination.ACTIVITIES, events.RECENT, *resources)
         self._theirs = templates
         self.templates: Sequence[Template] = (
             coordination.agent_template(agents),
             coordination.COMPONENT,
             coordination.CONFIG,
+            events.OF_TOPIC,
             project.file_template(files),
             *templates,
         )

@@ -24,7 +24,7 @@ from mcpd.access.rates import Rates
 from mcpd.access.tokens import Authority
 from mcpd.compliance.checks import Facts
 from mcpd.compliance.vault import KEY_FILE, Vault
-from mcpd.config import Config
+from mcpd.config import Config, flat
 from mcpd.errors import AccessDenied, Error, InvalidRequest, RateLimited, StoreUnavailable, Unauthorized
 from mcpd.plugins.base import Loaded, Plugin
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse, HttpStream
@@ -40,6 +40,7 @@ from mcpd.server import (
     compliance_api,
     compliance_endpoint,
     dialect_endpoint,
+    events_endpoint,
     hooks_endpoint,
     in_session,
     mcp_endpoint,
@@ -55,6 +56,7 @@ from mcpd.server.calls import Calls
 from mcpd.server.compliance_endpoint import ComplianceEndpoint
 from mcpd.server.compliance_orders import Orders
 from mcpd.server.dialect_endpoint import DialectEndpoint
+from mcpd.server.events_endpoint import EventsEndpoint
 from mcpd.server.hub import Hub
 from mcpd.server.in_session import InSession
 from mcpd.server.jobs import Jobs
@@ -70,7 +72,7 @@ from mcpd.server.tasks import Tasks
 from mcpd.server.terminals_endpoint import Terminals
 from mcpd.server.tool_list import ToolList
 from mcpd.server.work import Work, challenge
-from mcpd.store import clients, events, lists, queries
+from mcpd.store import clients, events, lists, queries, settings
 from mcpd.store.database import Database, store_errors
 from mcpd.store.turn import Turn
 from mcpd.terminals.fleet import Fleet
@@ -119,6 +121,7 @@ class Core:
         fleet: Fleet | None = None,
     ) -> None:
         self._db = db
+        self._config = config
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
         fleet = fleet or Fleet()
@@ -213,6 +216,8 @@ class Core:
             **{path: Route({"GET": handler}, rest.refuse) for path, handler in records_endpoint.HANDLERS.items()},
             **{path: Route({"GET": handler}, rest.refuse) for path, handler in performance.HANDLERS.items()},
             performance.ANALYZE: Route({"POST": performance.analyze}, rest.refuse, needs=ADMIN),
+            events_endpoint.PATH: Route({"GET": EventsEndpoint(self._hub, self._db).get}, rest.refuse),
+            events_endpoint.SCHEMA_PATH: Route({"GET": events_endpoint.schema}, rest.refuse),
             "/api/mcp/hooks/{name}": Route({"POST": hooks_endpoint.post}, rest.refuse),
             "/api/mcp/heartbeat": Route({"POST": agents.heartbeat}, rest.refuse),
             **{path: Route({"POST": agents.post}, rest.refuse, needs=EXECUTE) for path in agents_endpoint.PATHS},
@@ -255,11 +260,26 @@ class Core:
         """Take up what was under way when the last daemon stopped; tell clients which lists are others than its."""
         await self.calls.recover()
         await self.calls.change(self._compare_lists)
+        await self.calls.change(self._compare_settings)
 
     def _compare_lists(self, db: Database, now_us: int) -> None:
         for name, digest in self._site.digests().items():
             if lists.changed(db, name, digest):
                 events.add(db, now_us, f"{name}.changed", None, {})
+
+    def _compare_settings(self, db: Database, now_us: int) -> None:
+        values = {name: msgspec.json.encode(value).decode() for name, value in flat(self._config).items()}
+        changes = [
+            {"key": key, "before": _decoded(before), "after": _decoded(after)}
+            for key, (before, after) in settings.replace(db, values).items()
+        ]
+        if changes:
+            events.add(db, now_us, "config.changed", None, {"changes": changes})
+
+    def look(self) -> None:
+        """Tell listeners what other processes have committed; raises ``StoreUnavailable``."""
+        with store_errors():
+            self._hub.publish()
 
     async def close(self) -> None:
         """End what is under way and every stream, since the daemon stops."""
@@ -371,3 +391,7 @@ class Core:
         if isinstance(response, HttpLater):
             return HttpLater(response.waiter, lines)
         return HttpResponse(response.status, response.body, lines, response.content_type)
+
+
+def _decoded(value: str | None) -> object:
+    return None if value is None else msgspec.json.decode(value)

@@ -11,7 +11,7 @@ import msgspec
 from mcpd import __version__
 from mcpd.plugins.base import Loaded
 from mcpd.prompts.base import Prompt
-from mcpd.server import access_api, records_endpoint
+from mcpd.server import access_api, events_endpoint, records_endpoint
 from mcpd.server.api import Operation, Schema
 from mcpd.server.api import list_of as _list
 from mcpd.server.api import object_of as _object
@@ -260,6 +260,12 @@ OPERATIONS: dict[str, Operation] = {
         {200: ("A part of it.", _object(logs=_list(_AUDITED), count=_COUNT, limit=_COUNT, offset=_COUNT))},
         refusals=_QUERY | _STORE,
     ),
+    "GET /api/mcp/events": Operation(
+        "What happens from now on or behind since, as server-sent events; with follow=false what happened, as JSON",
+        {200: ("An event each, then nothing until the next.", _EVENTS)},
+        refusals=_QUERY | _STORE,
+    ),
+    "GET /api/mcp/events/schema": Operation("The JSON Schema of an event", {200: ("It.", _ANY_OBJECT)}),
     "GET /api/mcp/security": Operation(
         "What is guarded, and how",
         {200: ("It; null is a limit that there is none of.", _object(security=_ANY_OBJECT, policies=_ANY_OBJECT))},
@@ -321,10 +327,14 @@ def document(routes: Mapping[str, Iterable[str]], more: Mapping[str, Operation] 
 
 
 def _parameters(path: str) -> dict[str, Any]:
-    given: list[Schema] = [{"name": name, "in": "query", "schema": _TEXT} for name in records_endpoint.parameters(path)]
+    given: list[Schema] = [{"name": name, "in": "query", "schema": _TEXT} for name in _names(path)]
     if "{name}" in path:
         given.append({"name": "name", "in": "path", "required": True, "schema": _TEXT})
     return {"parameters": given} if given else {}
+
+
+def _names(path: str) -> tuple[str, ...]:
+    return events_endpoint.PARAMETERS if path == events_endpoint.PATH else records_endpoint.parameters(path)
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

@@ -29,7 +29,6 @@ _TARGETS: Mapping[str, tuple[str, str]] = {
     "audit": ("audit", "at_us < ?"),
     "resource_access_log": ("resource_access_log", "at_us < ?"),
     "activities": ("activities", "at_us < ?"),
-    "events": ("events", "at_us < ?"),
 }
 """By type of data: its table, and the condition on a row whose time is over at the moment that stands for ``?``."""
 

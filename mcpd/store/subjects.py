@@ -16,7 +16,9 @@ import orjson
 from mcpd.store.database import Database, Row
 
 _SECURE_DELETE = ("OFF", "ON", "FAST")
-_FIXED = frozenset(("schema_migrations", "known_lists", "retention_rules", "retention_runs", "encryption_keys"))
+_FIXED = frozenset(
+    ("schema_migrations", "event_log", "known_lists", "retention_rules", "retention_runs", "encryption_keys")
+)
 """What holds nothing but our own words."""
 
 _CHOSEN = re.compile(r"(\w+)\s+TEXT[^,]*?CHECK\s*\(\s*\1\s+IN\b")

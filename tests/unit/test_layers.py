@@ -29,7 +29,7 @@ BELOW = {
     | {"agents", "terminals", "legacy", "hooks", "compliance"},
     "daemons": BASE
     | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"}
-    | {"agents", "terminals", "backup"},
+    | {"agents", "terminals", "backup", "compliance"},
     "legacy": BASE | {"store", "agents"},
     "backup": BASE | {"store"},
     "agents": BASE,

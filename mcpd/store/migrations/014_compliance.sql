@@ -92,8 +92,7 @@ FROM (
     ('breaches', 'restricted', 2190, 'From the day on which the breach was closed.'),
     ('audit', 'internal', 730, 'PCI DSS 10.5.1: at least twelve months.'),
     ('resource_access_log', 'internal', 730, NULL),
-    ('activities', 'internal', 730, NULL),
-    ('events', 'internal', 730, NULL)
+    ('activities', 'internal', 730, NULL)
 ), (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now_us);
 
 CREATE TABLE retention_runs (
