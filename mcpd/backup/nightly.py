@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcpd import config
-from mcpd.backup import backups
+from mcpd.agents import files
+from mcpd.backup import agents, backups
+from mcpd.backup.agents import States
 from mcpd.backup.archive import Backup
 from mcpd.backup.retention import Rules
 from mcpd.config import Config
@@ -45,6 +47,11 @@ def contents(settings: Config, configuration: Sequence[Path]) -> dict[str, Seque
     return found
 
 
+def states() -> States:
+    """Return what the agents of this machine are at."""
+    return agents.collect(files.load().agents.values())
+
+
 def run(settings: Config, configuration: Sequence[Path], directory: Path | None = None) -> Done:
     """Make a backup, with *configuration*'s files, into *directory* or the configured one, then prune that.
 
@@ -55,7 +62,8 @@ def run(settings: Config, configuration: Sequence[Path], directory: Path | None 
     started_s = time.monotonic()
     database.with_name(config.BACKUP_REQUEST).unlink(missing_ok=True)  # whoever asked for a backup gets this one
     try:
-        made = backups.make(database, contents(settings, configuration), directory, recipient=settings.backup.recipient)
+        kept = contents(settings, configuration)
+        made = backups.make(database, kept, directory, recipient=settings.backup.recipient, states=states())
         removed = backups.prune(directory, rules(settings.backup), dry_run=False)
     except Error as error:
         with suppress(Error):  # what ended the backup may keep the event from being written too

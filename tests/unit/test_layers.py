@@ -30,7 +30,7 @@ BELOW = {
     | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"}
     | {"agents", "terminals", "backup"},
     "legacy": BASE | {"store", "agents"},
-    "backup": BASE | {"store"},
+    "backup": BASE | {"store", "agents", "terminals"},
     "agents": BASE,
     "terminals": BASE | {"protocol", "store", "access", "agents"},
     "ctl": BASE | {"protocol", "store", "access", "tools", "agents", "terminals", "legacy", "backup", "hooks"},

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from mcpd import config
 from mcpd.backup import age, archive, backups, nightly, retention
+from mcpd.backup.agents import State, States
 from mcpd.backup.retention import Rules
 from mcpd.config import Config
 from mcpd.errors import ConfigError, Error, SourceUnusable, StoreUnavailable
@@ -78,7 +79,7 @@ def test_a_backup_says_what_it_holds_and_is_whole(made: Path, database: Path) ->
     assert found.manifest == archive.peek(made).manifest
     assert found.manifest.rows["activities"] == 20
     assert found.manifest.schema_version == schema.migrations()[-1].version
-    assert [file.name for file in found.manifest.files] == ["mcp.db", "config/mcpd.toml"]
+    assert [file.name for file in found.manifest.files] == ["config/mcpd.toml", "mcp.db"]
     assert made.stat().st_mode & 0o777 == 0o640
     assert sorted(made.parent.iterdir()) == [made]
     assert backups.all_of(made.parent) == [made]
@@ -167,6 +168,35 @@ def test_an_archive_that_is_not_as_it_says_is_refused_before_anything_is_touched
         backups.verify(changed)
     assert dump(database) == before
     assert [path.name for path in database.parent.iterdir() if "replaced" in path.name] == []
+
+
+STATES = States([State("a", lines=2, above=1), State("b", unseen="it does not run")], {"a": "history\nscreen ü\n"})
+
+
+def test_what_agents_were_at_is_read_without_the_database_behind_it(database: Path, tmp_path: Path) -> None:
+    path = backups.make(database, {}, tmp_path / "backups", states=STATES).path
+    found, contents = backups.look(path, names=["states/a.txt", "states/b.json", "states/none.txt"])
+    assert found.manifest.agents == STATES.agents
+    assert contents.keys() == {"states/a.txt", "states/b.json"}
+    assert contents["states/a.txt"].decode() == STATES.texts["a"]
+    assert json.loads(contents["states/b.json"])["unseen"] == "it does not run"
+    assert backups.verify(path).manifest.agents == STATES.agents
+    with tarfile.open(path) as tar:
+        assert tar.getnames()[-1] == "mcp.db"
+    changed = rewritten(path, lambda name, content: (name, content.replace(b"screen", b"scream")))
+    with pytest.raises(SourceUnusable, match=r"damaged: states/a\.txt is not as its manifest says"):
+        backups.look(changed, names=["states/a.txt"])
+    with pytest.raises(SourceUnusable, match=r"the digest of states/a\.txt is not"):
+        backups.verify(changed)
+
+
+def test_an_archive_that_knows_nothing_of_agents_is_still_read(made: Path) -> None:
+    def without(name: str, content: bytes) -> tuple[str, bytes]:
+        if name != "manifest.json":
+            return name, content
+        return name, json.dumps({k: v for k, v in json.loads(content).items() if k != "agents"}).encode()
+
+    assert backups.verify(rewritten(made, without)).manifest.agents == []
 
 
 def test_an_archive_of_a_newer_schema_is_refused(made: Path, database: Path, tmp_path: Path) -> None:
