@@ -19,7 +19,7 @@ from mcpd.errors import Error
 from mcpd.store import events
 from mcpd.store.database import Database, store_errors
 
-FINISHED, FAILED = "backup.finished", "backup.failed"
+FINISHED, FAILED, ALERT = "backup.finished", "backup.failed", "backup.alert"
 _EVENT_TIMEOUT_S = 30.0
 
 
@@ -79,6 +79,18 @@ def run(settings: Config, configuration: Sequence[Path], directory: Path | None 
     }
     _tell(database, FINISHED, data)
     return done
+
+
+def alert(settings: Config, result: str, status: str) -> None:
+    """Tell, as an event, that the unit's backup ended badly, with *result* and *status* in systemd's words.
+
+    A run that was killed could not tell that itself, so whoever waits for it learns it here.
+    """
+    database, directory = Path(settings.database.path).absolute(), Path(settings.backup.directory)
+    if result != "exit-code":
+        _tell(database, FAILED, {"directory": str(directory), "error": f"it was ended: {result} ({status})"})
+    newest = next(iter(backups.all_of(directory)), None)
+    _tell(database, ALERT, {"result": result, "status": status, "newest": newest and str(newest)})
 
 
 def _tell(database: Path, topic: str, data: Mapping[str, object]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -116,6 +118,27 @@ def test_who_may_not_is_told_what_to_do(options: list[str], tmp_path: Path) -> N
             path.chmod(path.stat().st_mode | 0o055)
     done = mcpctl("backup", "now", "--directory", str(tmp_path / "b"), *options, user=NOBODY)
     assert (done.returncode, "run as root" in done.stderr) == (77, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "topics"),
+    [
+        ("success", "0", []),
+        ("exit-code", "75", ["backup.alert"]),
+        ("oom-kill", "KILL", ["backup.failed", "backup.alert"]),
+    ],
+)
+def test_the_unit_has_an_alert_left_when_it_has_failed(
+    result: str, status: str, topics: list[str], options: list[str], database: Path
+) -> None:
+    command = [sys.executable, "-m", "mcpd.daemons.backup", "--alert", *options]
+    variables = environment() | {"SERVICE_RESULT": result, "EXIT_STATUS": status}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    said = f"<1>no backup was made: {result} ({status}); mcpctl logs backup says why\n"
+    assert done.stderr == (said if topics else "")
+    db = sqlite3.connect(database)
+    assert [topic for (topic,) in db.execute("SELECT topic FROM events ORDER BY seq")] == topics
+    db.close()
 
 
 def killed(words: list[str], after_s: float) -> bool:

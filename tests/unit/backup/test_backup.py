@@ -314,6 +314,17 @@ def test_a_backup_that_fails_is_an_event_and_prunes_nothing(database: Path, made
     assert not (tmp_path / "none.db").exists()
 
 
+def test_an_alert_names_the_newest_backup_and_tells_of_a_run_that_could_not(database: Path, made: Path) -> None:
+    wanted = settings(database, made.parent)
+    nightly.alert(wanted, "exit-code", "75")
+    assert told(database) == [("backup.alert", {"result": "exit-code", "status": "75", "newest": str(made)})]
+    made.unlink()
+    nightly.alert(wanted, "timeout", "TERM")
+    failed, alert = told(database)[1:]
+    assert failed == ("backup.failed", {"directory": str(made.parent), "error": "it was ended: timeout (TERM)"})
+    assert alert == ("backup.alert", {"result": "timeout", "status": "TERM", "newest": None})
+
+
 def test_without_age_it_is_said_what_is_missing(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
