@@ -201,11 +201,27 @@ def restore(path: Path, database: Path, identity: Path | None = None) -> Restore
                 f" install mcpd {backup.manifest.mcpd_version} first"
             )
         restored = scratch / archive.DATABASE
-        files.own_as(restored, database if database.exists() else database.parent)
-        replaced = _keep(database) if database.exists() else None
-        restored.replace(database)
-        files.sync(database.parent)
-        return Restored(backup, replaced)
+        return Restored(backup, put(restored, database))
+
+
+def put(restored: Path, database: Path) -> Path | None:
+    """Put the file *restored* in the place of *database*; return under which name that is kept, None without one.
+
+    Raises ``StoreUnavailable`` when somebody uses the database; then nothing has changed.
+    """
+    files.own_as(restored, database if database.exists() else database.parent)
+    replaced = _keep(database) if database.exists() else None
+    restored.replace(database)
+    files.sync(database.parent)
+    return replaced
+
+
+def take_back(kept: Path, database: Path) -> None:
+    """Undo ``put``, which returned *kept*, before anybody used the database."""
+    for suffix in ("-wal", ""):
+        if (path := Path(f"{kept}{suffix}")).exists():
+            path.replace(f"{database}{suffix}")
+    files.sync(database.parent)
 
 
 def _keep(database: Path) -> Path:

@@ -107,7 +107,7 @@ def test_a_backup_that_is_killed_is_an_alert(guest: Guest) -> None:
     drop_in = "[Service]\nExecStart=\nExecStart=/bin/sleep 60\n"
     guest.exec("sh", "-c", f'printf "$0" >{directory}/slow.conf; systemctl daemon-reload', drop_in)
     guest.exec("systemctl", "start", "--no-block", UNIT)
-    guest.exec("timeout", "20", "sh", "-c", f"until systemctl kill -s KILL {UNIT}; do sleep 0.1; done")
+    guest.exec("timeout", "20", "sh", "-c", f"until systemctl kill --kill-whom=main -s KILL {UNIT}; do sleep 0.1; done")
     guest.exec("timeout", "20", "sh", "-c", f"until systemctl -q is-failed {UNIT}; do sleep 0.1; done")
     guest.exec("sh", "-c", f"rm {directory}/slow.conf; systemctl daemon-reload")
     topic, data = last_event(guest)

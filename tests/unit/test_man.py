@@ -121,6 +121,7 @@ def test_the_exit_statuses_of_a_daemon_are_on_its_page(page: str) -> None:
     documented = {int(status) for status in items(section(page, "EXIT STATUS"), "Li")}
     fatal = {errors.ConfigError.exit_status, errors.StoreUnavailable.exit_status}
     fatal |= {errors.Unreachable.exit_status} if page == "mcpd-ttyd-manager.8" else set()  # the system bus
+    fatal |= {errors.SourceUnusable.exit_status} if page == "mcpd-migrate.8" else set()  # a snapshot's source
     if page == "mcpd-backup.8":
         fatal |= raised_by(ROOT / "mcpd" / "backup") - {errors.EX_SOFTWARE}
     assert documented == fatal | {0, errors.EX_USAGE}
