@@ -104,6 +104,24 @@ def test_every_session_is_found_with_what_runs_in_it_and_where(server: Server, t
     assert found(server).keys() == there.keys()
 
 
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        ("sh", "sh"),
+        ("sh -c 'sleep 1000; true'", "sleep"),
+        ("sh {script}", "sh wait"),
+        ("bash -c 'exec -a claude sleep 1000'", "claude"),
+        ("sh -c 'bash --norc'", "bash"),
+    ],
+)
+def test_a_shell_that_runs_something_is_not_only_a_shell(server: Server, command: str, program: str) -> None:
+    script = server.temporary / "wait"
+    script.write_text("while read line; do :; done")
+    script.chmod(0o644)
+    server.start("claude-x", Path("/"), command.format(script=script))
+    wait_until(lambda: found(server)["claude-x"].program == program, f"{program} runs")
+
+
 def test_what_starts_in_a_session_is_led_to_mcpd_and_nothing_is_typed(server: Server) -> None:
     server.start("claude-testing", Path("/"))
     session = found(server)["claude-testing"]

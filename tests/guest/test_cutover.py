@@ -26,6 +26,7 @@ watch_s = 3
 interval_s = 0.5
 latency_ratio = 20
 """
+UNKNOWN = "sleep runs in it, and what starting that a second time does is not known"
 CLAUDE = "#!/bin/sh\necho claude was called with: $*\nexec sleep 100000\n"
 SESSIONS = {"testing": "sh /usr/local/bin/claude", "master": "sh", "database": "sleep 100000", "shared-context": "sh"}
 KNOCK = """
@@ -123,7 +124,7 @@ def the_sessions_were_adopted_and_go_on(guest: Guest, found: list[dict[str, Any]
     assert became == {
         "claude-testing": ("testing", "adopted", ""),
         "claude-master": ("master", "adopted", ""),
-        "claude-database": ("database", "left running", "sleep runs in it, and what starting that a second time does is not known"),
+        "claude-database": ("database", "left running", UNKNOWN),
         "claude-shared-context": (None, "left running", "no agent of mcpd has this name"),
     }  # fmt: skip
     assert sessions(guest) == set(became), "none is ended"

@@ -33,7 +33,7 @@ _FIELDS = ("session_name", "session_attached", "pane_pid", "pane_width", "pane_h
 class Session:
     """A session: on which *socket* of which *user* (number and name), and its first pane: where and what runs there.
 
-    *program* is ``claude`` if that is among the processes of the pane, else the name of the one in the foreground.
+    *program* is ``claude`` if that is among the processes of the pane, else another one there that is no shell.
     """
 
     socket: Path
@@ -147,7 +147,7 @@ def _sessions(path: Path, uid: int, lines: Sequence[str]) -> Iterator[Session]:
             continue
         name, attached, pid, width, height, history, program, cwd = values
         seen.add(name)  # the others are more panes of it
-        program = CLAUDE if _runs_claude(_number(pid)) else program
+        program = _program(_number(pid), program)
         size = (_number(width), _number(height), _number(history))
         yield Session(path, uid, _user(uid), name, _number(attached), _number(pid), *size, program, cwd)
 
@@ -156,16 +156,25 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-def _runs_claude(pid: int) -> bool:
-    """Say whether Claude Code is among the processes of a pane: by its name, or as a script of its interpreter."""
+def _program(pid: int, foreground: str) -> str:
+    """Return what runs in the pane whose first process is *pid*: Claude Code, any other program, or only a shell.
+
+    tmux tells the *foreground*, which is a shell too where that runs a script, or a program without a terminal.
+    """
     try:
-        process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
-            if any(Path(word).name == CLAUDE for word in (one.name(), *one.cmdline()[:2])):
-                return True
+        first = psutil.Process(pid)
+        processes = [first, *first.children(recursive=True)]
+        words = {one.pid: [Path(word).name for word in (one.name(), *one.cmdline()[:2])] for one in processes}
+        if any(CLAUDE in found for found in words.values()):
+            return CLAUDE
+        for one in reversed(processes):
+            if one.name() not in SHELLS:
+                return one.name()
+            if not one.children() and (script := next((w for w in one.cmdline()[1:] if not w.startswith("-")), "")):
+                return f"{one.name()} {Path(script).name}"
     except (psutil.Error, ValueError):
         pass
-    return False
+    return foreground
 
 
 def _is_tmux(pid: int) -> bool:
