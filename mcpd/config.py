@@ -122,6 +122,7 @@ class Backup:
     keep_weeks: Kept = _key(4, "Of how many weeks the newest backup is kept.")
     keep_months: Kept = _key(6, "Of how many months the newest backup is kept.")
     keep_upgrades: Kept = _key(3, "How many snapshots from before upgrades are kept; with 0 none is taken.")
+    screens: bool = _key(True, "Whether what agents have on their screens is backed up too.")
     recordings: bool = _key(False, "Whether recordings of terminals are backed up too.")
     recipient: str = _key("", "The age recipient that backups are encrypted to; empty for none.")
 

@@ -37,9 +37,9 @@ _CHUNK_BYTES = 1 << 20
 _COMPRESSION = 6
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
 
-FOLDERS = ("config", "agents", STATES, "recordings")
+FOLDERS = ("config", "agents", "tools", STATES, "recordings")
 _LAST = "recordings"
-Name = Annotated[str, Meta(pattern=rf"^(mcp\.db|({'|'.join(FOLDERS)})/[A-Za-z0-9][A-Za-z0-9._-]*)$")]
+Name = Annotated[str, Meta(pattern=rf"^(mcp\.db|({'|'.join(FOLDERS)})/[^./\x00][^/\x00]*)$")]
 
 
 class File(msgspec.Struct, frozen=True):

@@ -39,17 +39,20 @@ def rules(settings: config.Backup) -> Rules:
 
 def contents(settings: Config, configuration: Sequence[Path]) -> dict[str, Sequence[Path]]:
     """Return the files that belong into a backup besides the database, by their folder in it."""
-    found: dict[str, Sequence[Path]] = {"config": configuration}
-    found["agents"] = sorted((config.ADMIN_FILE.parent / "agents.d").glob("*.toml"))
+    directory = config.ADMIN_FILE.parent
+    beside = [path for path in (config.ENVIRONMENT_FILE, directory / "tmux.conf") if path.exists()]
+    found: dict[str, Sequence[Path]] = {"config": [*configuration, *beside]}
+    found["agents"] = [path for path in sorted((directory / "agents.d").glob("*.toml")) if path.is_file()]
+    found["tools"] = sorted(path for path in Path(settings.tools.plugins).glob("*.py") if not path.name.startswith("."))
     if settings.backup.recordings:
         recordings = Path(settings.database.path).parent / "recordings"
         found["recordings"] = sorted(path for path in recordings.glob("*") if path.is_file())
     return found
 
 
-def states() -> States:
-    """Return what the agents of this machine are at."""
-    return agents.collect(files.load().agents.values())
+def states(settings: config.Backup) -> States:
+    """Return what the agents of this machine are at, if that is to be kept."""
+    return agents.collect(files.load().agents.values()) if settings.screens else States()
 
 
 def run(settings: Config, configuration: Sequence[Path], directory: Path | None = None) -> Done:
@@ -63,7 +66,9 @@ def run(settings: Config, configuration: Sequence[Path], directory: Path | None 
     database.with_name(config.BACKUP_REQUEST).unlink(missing_ok=True)  # whoever asked for a backup gets this one
     try:
         kept = contents(settings, configuration)
-        made = backups.make(database, kept, directory, recipient=settings.backup.recipient, states=states())
+        made = backups.make(
+            database, kept, directory, recipient=settings.backup.recipient, states=states(settings.backup)
+        )
         removed = backups.prune(directory, rules(settings.backup), dry_run=False)
     except Error as error:
         with suppress(Error):  # what ended the backup may keep the event from being written too

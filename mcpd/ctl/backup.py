@@ -72,7 +72,7 @@ def _now(arguments: argparse.Namespace) -> None:
     built = config.build(settings)
     contents = nightly.contents(built, config.files_of(settings, arguments.config))
     recipient = built.backup.recipient
-    directory, states = _directory(arguments), nightly.states()
+    directory, states = _directory(arguments), nightly.states(built.backup)
     made = backups.make(_database(settings), contents, directory, recipient=recipient, states=states)
     _print(made, "made and proved", as_json=arguments.json)
 

@@ -175,6 +175,7 @@ def test_without_systemd_nothing_is_adopted_and_nothing_ended(
 ) -> None:
     monkeypatch.setattr(units, "has_systemd", lambda: False)
     server.start("claude-testing", Path("/"))
+    wait_until(lambda: found(server)["claude-testing"].program == "sh", "the shell runs")
     (outcome,) = deal(server, tmp_path / "mcp.db", adopt=True).values()
     assert (outcome.outcome, outcome.why, outcome.saved) == ("left running", "systemd does not run here", None)
     assert server.names() == ["claude-testing"]

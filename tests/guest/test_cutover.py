@@ -27,7 +27,7 @@ interval_s = 0.5
 latency_ratio = 20
 """
 UNKNOWN = "sleep runs in it, and what starting that a second time does is not known"
-CLAUDE = "#!/bin/sh\necho claude was called with: $*\nexec sleep 100000\n"
+CLAUDE = "#!/bin/sh\necho claude was called with: $*\nsleep 100000\n"
 SESSIONS = {"testing": "sh /usr/local/bin/claude", "master": "sh", "database": "sleep 100000", "shared-context": "sh"}
 KNOCK = """
 import json, signal, socket, time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
@@ -298,6 +299,25 @@ def test_the_nightly_backup_prunes_and_tells_of_itself(database: Path, tmp_path:
     assert (done.removed, backups.all_of(directory)) == ([older], [done.backup.path])
     topic, data = told(database)[-1]
     assert (topic, data["path"], data["removed"]) == ("backup.finished", str(done.backup.path), [str(older)])
+
+
+def test_everything_that_an_administrator_wrote_is_in_a_backup(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etc = tmp_path / "etc"
+    written = ["default", "mcpd.toml", "tmux.conf", "agents.d/docs.toml", "tools.d/_my tool é.py"]
+    for name in written:
+        (etc / name).parent.mkdir(parents=True, exist_ok=True)
+        (etc / name).write_text(f"# {name}\n")
+    (etc / "agents.d" / "master.toml").symlink_to("/dev/null")  # one that is taken away
+    monkeypatch.setattr(config, "ADMIN_FILE", etc / "mcpd.toml")
+    monkeypatch.setattr(config, "ENVIRONMENT_FILE", etc / "default")
+    wanted = config.build(config.resolve([], []))
+    wanted = dataclasses.replace(wanted, tools=config.Tools(plugins=str(etc / "tools.d")))
+    made = backups.make(database, nightly.contents(wanted, [etc / "mcpd.toml"]), tmp_path / "backups")
+    assert [file.name for file in backups.verify(made.path).manifest.files] == [
+        "config/mcpd.toml", "config/default", "config/tmux.conf", "agents/docs.toml", "tools/_my tool é.py", "mcp.db",
+    ]  # fmt: skip
 
 
 def test_a_backup_that_fails_is_an_event_and_prunes_nothing(database: Path, made: Path, tmp_path: Path) -> None:
