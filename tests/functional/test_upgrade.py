@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,8 @@ from mcpd.store import activities, schema
 from mcpd.store.database import Database
 from tests.functional.conftest import MakeDaemon
 from tests.functional.test_mcpctl import at, environment, mcpctl
+from tests.functional.test_migrate import KILLS
+from tests.unit.legacy.conftest import dump
 
 NEWEST = schema.migrations()[-1].version
 
@@ -77,6 +81,29 @@ def test_a_damaged_database_is_neither_kept_nor_changed(options: list[str], tmp_
     assert path.read_bytes() == before
     assert upgrades.all_of(path) == []
     assert migrate("--snapshot", "1.0-1", *options).returncode == 64
+
+
+def test_killed_at_any_moment_there_are_only_whole_snapshots(options: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "mcp.db"
+    db = Database(str(path))
+    for number in range(20_000):
+        activities.add(db, number, "a", f"activity {number} of many", "task", "completed", None)
+    db.close()
+    before, chance = dump(path), random.Random()
+    command = [sys.executable, "-m", "mcpd.daemons.migrate", "--snapshot", "1.0-1", "1.1-1", *options]
+    for _ in range(KILLS):
+        process = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(chance.uniform(0.05, 0.5))
+        process.kill()
+        process.wait()
+        for snapshot in upgrades.all_of(path):
+            upgrades.verify(snapshot)
+        assert dump(path) == before
+    assert migrate("--snapshot", "1.0-1", "1.1-1", *options).returncode == 0
+    newest, *others = upgrades.all_of(path)
+    assert dump(newest.path) == before
+    assert len(list((tmp_path / "upgrades").iterdir())) == 2 * (1 + len(others)) <= 6
 
 
 def deb(directory: Path, name: str = "mcpd", version: str = "1.0-1") -> Path:

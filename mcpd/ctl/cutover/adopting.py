@@ -80,7 +80,10 @@ class Adopter:
         outcomes = []
         for session in found:
             notes = self.export(session, str(self.database))
-            outcome = self._deal(session, notes, adopt=adopt)
+            try:
+                outcome = self._deal(session, notes, adopt=adopt)
+            except Error as error:  # one session's trouble must not keep a switch from being watched
+                outcome = Outcome(session, None, FAILED if adopt else LEFT, error.message, None, (), notes)
             outcomes.append(outcome)
             say(f"{session.name} of {session.user}: {outcome.outcome}{f' ({outcome.why})' if outcome.why else ''}")
         return outcomes

@@ -74,7 +74,11 @@ def sockets(temporary: Path = _TEMPORARY) -> list[Path]:
 def running_sockets() -> list[Path]:
     """Return the sockets on which running tmux servers listen, wherever those are; agents' own are none."""
     found: set[Path] = set()
-    for connection in psutil.net_connections("unix"):
+    try:
+        connections = psutil.net_connections("unix")
+    except psutil.Error:  # processes come and go meanwhile
+        return []
+    for connection in connections:
         path = connection.laddr
         if connection.pid and isinstance(path, str) and path.startswith("/") and _is_tmux(connection.pid):
             found.add(Path(path))
