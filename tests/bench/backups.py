@@ -1,8 +1,8 @@
 """``python -m tests.bench.backups [--mib N] [--seconds N] [--rows N]``: what backups and a migration take, and cost.
 
 A database of that size is backed up, verified, kept as before an upgrade, and restored; writers go on meanwhile, at
-a thousand writes a second and as fast as they can, and without a backup before. The backup runs as its unit has it:
-niced and in the batch class. Then an old database with that many activities is migrated.
+a thousand writes a second and as fast as they can, and without a backup before. The backup beside them runs as its
+unit has it: niced and in the batch class. Then an old database with that many activities is migrated.
 """
 
 from __future__ import annotations
@@ -122,10 +122,9 @@ class Machine:
         """Return a command line of mcpctl."""
         return [sys.executable, "-m", "mcpd.ctl.main", *words, "--config", str(self.daemon.config)]
 
-    def backup(self) -> Run:
-        """Make a backup as the unit does."""
-        command = [sys.executable, "-m", "mcpd.daemons.backup", "--config", str(self.daemon.config)]
-        return run([*_AS_THE_UNIT, *command])
+    def backup(self, *prefix: str) -> Run:
+        """Make a backup, by *prefix* as the unit does."""
+        return run([*prefix, sys.executable, "-m", "mcpd.daemons.backup", "--config", str(self.daemon.config)])
 
     def newest(self) -> Path:
         """Return the archive that was made last."""
@@ -146,7 +145,7 @@ class Machine:
             marks_ns = [time.monotonic_ns()]
             time.sleep(self._seconds)
             marks_ns.append(time.monotonic_ns())
-            self.backup()
+            self.backup(*_AS_THE_UNIT)
             marks_ns.append(time.monotonic_ns())
         (a, b), (c, d) = marks_ns[:2], marks_ns[1:]
         rates = written.per_s(a, b), written.per_s(c, d)

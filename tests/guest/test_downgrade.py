@@ -171,3 +171,23 @@ def test_one_that_cannot_be_put_in_leaves_mcpd_as_it_was(guest: Guest, packages:
     assert (version(guest), schema(guest)) == (version_of(packages.later), 999)
     assert "after the second upgrade" in guest.activities()
     assert guest.request("/api/mcp/health").status == 200
+
+
+@pytest.mark.parametrize("after_s", [0.7, 1.5, 3.0])
+def test_killed_at_any_moment_no_row_is_lost_and_mcpd_comes_back(
+    guest: Guest, packages: Packages, after_s: float
+) -> None:
+    guest.apt_install(packages.later, "--allow-downgrades")
+    write(guest, f"before the kill after {after_s} s")
+    package = f"--package /root/{packages.newer.name}"
+    guest.exec("sh", "-c", f"timeout -s KILL {after_s} mcpctl rollback --upgrade {package} || true")
+    # apt, which outlives it, and what dpkg says to do after an interruption.
+    guest.exec("timeout", "60", "sh", "-c", "while pgrep -x apt-get || ! dpkg --configure -a; do sleep 0.2; done")
+    guest.exec("systemctl", "daemon-reload")
+    guest.exec("systemctl", "reset-failed")
+    guest.exec("systemctl", "start", "mcp.target")
+    assert guest.request("/api/mcp/health").status == 200
+    assert query(guest, DATABASE, "PRAGMA integrity_check") == "ok"
+    files = guest.exec("sh", "-c", "ls /var/lib/mcpd/mcp.db /var/lib/mcpd/mcp.db.replaced-*Z || true").split()
+    texts = {text for file in files for text in query(guest, file, "select activity from activities").splitlines()}
+    assert {"after the second upgrade", f"before the kill after {after_s} s"} <= texts
