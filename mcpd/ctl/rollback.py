@@ -9,7 +9,7 @@ from mcpd import config
 from mcpd.ctl import cutting_over, downgrading
 from mcpd.errors import UsageError
 
-HELP = "go back to the old system, or forward again; take an upgrade of mcpd back"
+HELP = "go back to the old system, or before an upgrade"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
