@@ -82,8 +82,9 @@ def write_to_old(guest: Guest, text: str) -> None:
     assert guest.request("/api/mcp/activities", {"agent": "testing", "activity": text}).body == {"success": True}
 
 
-def topics(guest: Guest) -> list[str]:
-    query = "select topic from events where topic like 'cutover.%' order by seq"
+def switches(guest: Guest) -> list[str]:
+    """The topics of the events about switches."""
+    query = "select topic from events where topic like 'cutover.%' and topic <> 'cutover.session' order by seq"
     return guest.exec("sqlite3", "/var/lib/mcpd/mcp.db", query).split()
 
 
@@ -194,7 +195,7 @@ def test_from_the_old_system_to_mcpd_back_and_forward_again(old: Guest) -> None:
     assert [each["direction"] for each in shown["cutovers"]] == ["forward", "rollback", "cutover"]
     assert shown["baselines"]["legacy"]["requests"] == 50
     assert "SUCCESS".lower() in guest.exec("mcpctl", "migrate", "status").lower()
-    assert [topic for topic in topics(guest) if topic != "cutover.session"] == [
+    assert switches(guest) == [
         "cutover.baseline", "cutover.cutover", "cutover.switched", "cutover.watching", "cutover.success",
         "cutover.rollback", "cutover.rolled_back", "cutover.forward", "cutover.switched",
     ]  # fmt: skip
@@ -227,7 +228,7 @@ def test_a_user_s_report_leads_back_while_it_is_watched(old: Guest) -> None:
     command = [str(GUEST), "exec", guest.name, "mcpctl", "migrate", "--cutover", "--watch", "--timezone", "UTC"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
         until_s = time.monotonic() + 30
-        while topics(guest)[-1] != "cutover.watching" and time.monotonic() < until_s:
+        while switches(guest)[-1] != "cutover.watching" and time.monotonic() < until_s:
             time.sleep(0.2)
         guest.exec("mcpctl", "migrate", "report", "--reason", "all is grey")
         output, _ = watching.communicate(timeout=60)
@@ -237,6 +238,22 @@ def test_a_user_s_report_leads_back_while_it_is_watched(old: Guest) -> None:
     assert guest.request("/api/mcp/status").body["server_running"] is True
     first = mcpctl(guest, "migrate", "status")["cutovers"][1]
     assert (first["state"], first["reason"]) == ("rolled back", "report: 1 of users")
+
+
+def test_a_terminal_that_cannot_be_opened_leads_back(old: Guest) -> None:
+    guest = old
+    command = [str(GUEST), "exec", guest.name, "mcpctl", "migrate", "--cutover", "--watch", "--timezone", "UTC"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        until_s = time.monotonic() + 30
+        while switches(guest)[-1] != "cutover.watching" and time.monotonic() < until_s:
+            time.sleep(0.2)
+        guest.exec("systemctl", "stop", "mcp-terminal@testing.socket")
+        output, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 1
+    assert output.endswith("ROLLED BACK\n")
+    last = next(each for each in mcpctl(guest, "migrate", "status")["cutovers"] if each["direction"] == "cutover")
+    assert (last["state"], last["reason"].partition(":")[0]) == ("rolled back", "terminals")
+    assert guest.request("/api/mcp/status").body["server_running"] is True
 
 
 def test_an_mcpd_that_cannot_start_leaves_the_old_system_in_place(old: Guest) -> None:
