@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ def run(settings: Config, package: Path | None, *, only_plan: bool, as_json: boo
         more = {"kept": done.kept and str(done.kept), "written": dict(done.written), "outage_us": done.outage_us}
         output.print_json(_as_json(found) | more)
         return
-    if done.kept is not None:
-        output.write(f"what {found.installed} left is {done.kept}; written since: {_rows(done.written)}\n")
     output.write(f"mcpd {found.source.version} answers; port 8099 refused callers for {done.outage_us / 1000:.0f} ms\n")
 
 
@@ -41,7 +38,7 @@ def _print_plan(found: Plan, *, as_json: bool) -> None:
         "snapshot": str(snapshot.path),
         "made": f"{snapshot.made:%Y-%m-%d %H:%M:%S} UTC, verified",
         "schema": snapshot.schema_version,
-        "written since": f"{_rows(found.written)}; kept beside {found.database}",
+        "written since": f"{flow.described(found.written)}; kept beside {found.database}",
     }
     output.print_tables(output.pairs("", shown))
 
@@ -57,8 +54,3 @@ def _as_json(found: Plan) -> dict[str, Any]:
         "schema_version": snapshot.schema_version,
         "written": dict(found.written),
     }
-
-
-def _rows(written: Mapping[str, int]) -> str:
-    tables = ", ".join(f"{name} {rows}" for name, rows in written.items())
-    return f"{sum(written.values())} rows ({tables})" if tables else "nothing"

@@ -118,6 +118,9 @@ def test_an_upgrade_is_taken_back_with_the_package_that_apt_has(guest: Guest, pa
     assert ("before the upgrade" in there, "after the upgrade" in there) == (True, False)
     assert "after the upgrade" in kept
     assert done["written"]["activities"] == len(kept) - len(there)
+    told = json.loads(query(guest, DATABASE, "select data from events where topic = 'upgrade.taken_back'"))
+    assert (told["from"], told["to"]) == (version_of(packages.later), version_of(packages.current))
+    assert (told["kept"], told["written"]) == (done["kept"], done["written"])
     assert guest.request("/api/mcp/health").body["status"] == "healthy"
     assert guest.status("mcpctl", "health") == 0
     assert guest.exec("systemctl", "--failed", "--plain", "--no-legend") == ""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,10 @@ from mcpd.ctl.cutover import latency, switching
 from mcpd.ctl.downgrade import packages, units
 from mcpd.ctl.downgrade.packages import Source
 from mcpd.errors import AccessDenied, StoreUnavailable, Unreachable, UsageError
+from mcpd.store import events
+from mcpd.store.database import Database, store_errors
+
+TAKEN_BACK = "upgrade.taken_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,8 @@ def carry_out(found: Plan, say: Callable[[str], None]) -> Done:
                 kept = backups.put(staged, found.database)
                 _install(package, kept, found.database)
                 say(f"installed: {found.source}")
+                say(f"what {found.installed} left is {kept}; written since: {described(written)}")
+                _tell(found, kept, written)
         finally:
             staged.unlink(missing_ok=True)
     if switching.is_active(switching.MCPD):
@@ -107,6 +115,24 @@ def _install(package: Path, kept: Path | None, database: Path) -> None:
         if kept is not None:
             backups.take_back(kept, database)
         raise
+
+
+def described(written: Mapping[str, int]) -> str:
+    """Say in words how many rows were *written*, by table."""
+    tables = ", ".join(f"{name} {rows}" for name, rows in written.items())
+    return f"{sum(written.values())} rows ({tables})" if tables else "nothing"
+
+
+def _tell(found: Plan, kept: Path | None, written: Mapping[str, int]) -> None:
+    """Leave an event in the database that is in place now, if the schema that it has takes one."""
+    data = {"from": found.installed, "to": found.source.version, "kept": kept and str(kept), "written": dict(written)}
+    with suppress(StoreUnavailable), store_errors():
+        db = Database(str(found.database), durability="power")
+        try:
+            with db.transaction():
+                events.add(db, time.time_ns() // 1000, TAKEN_BACK, None, data)
+        finally:
+            db.close()
 
 
 def _stage(found: Plan) -> Path:
