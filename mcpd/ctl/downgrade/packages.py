@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mcpd.errors import SourceUnusable, Unreachable, UsageError
 NAME = "mcpd"
 _CACHE = Path("/var/cache/apt/archives")
 _TIMEOUT_S = 600.0
+_LOCALE = {"LC_ALL": "C.UTF-8"}
 _INSTALL = ("--yes", "--allow-downgrades", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=60",
             "-o", "Dpkg::Options::=--force-confold")  # fmt: skip
 
@@ -94,21 +96,32 @@ def rehearse(path: Path) -> None:
 
 
 def install(path: Path) -> None:
-    """Install the package *path* without that its scripts start or stop anything; raises ``Unreachable``."""
+    """Install the package *path* without that its scripts start or stop anything; raises ``Unreachable``.
+
+    apt goes on to its end whatever becomes of us: it has a session of its own, and no pipe to us that could break.
+    """
     quiet = {"SYSTEMD_OFFLINE": "1", "DEBIAN_FRONTEND": "noninteractive", "MCPD_NO_SNAPSHOT": "1"}
-    done = _run("apt-get", "--quiet", "install", *_INSTALL, str(path), environment=quiet)
-    if done.returncode:
-        raise Unreachable(f"apt could not install {path}: {_said(done)}")
+    with tempfile.TemporaryFile("w+") as said:
+        done = subprocess.run(  # noqa: S603 - no shell; the path is of a package that was looked at
+            ["apt-get", "--quiet", "install", *_INSTALL, str(path)],  # noqa: S607 - where the system has it
+            env=os.environ | _LOCALE | quiet,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            check=False,
+        )
+        said.seek(0)
+        if done.returncode:
+            raise Unreachable(f"apt could not install {path}: {_complaint(said.read(), done.returncode)}")
 
 
-def _run(
-    *command: str, directory: Path | None = None, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def _run(*command: str, directory: Path | None = None) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(  # noqa: S603 - no shell; the arguments are ours, a version of dpkg's, and paths
             command,
             cwd=directory,
-            env=os.environ | {"LC_ALL": "C.UTF-8"} | (environment or {}),
+            env=os.environ | _LOCALE,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -122,5 +135,9 @@ def _run(
 
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:
-    errors = [line for line in done.stderr.splitlines() if line.startswith("E:")]
-    return "; ".join(errors) or done.stderr.strip() or f"status {done.returncode}"
+    return _complaint(done.stderr, done.returncode)
+
+
+def _complaint(text: str, status: int) -> str:
+    errors = [line for line in text.splitlines() if line.startswith("E:")]
+    return "; ".join(errors) or text.strip() or f"status {status}"
