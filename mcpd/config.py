@@ -144,6 +144,8 @@ class Backup:
     keep_days: Kept = _key(7, "Of how many days the newest backup is kept.")
     keep_weeks: Kept = _key(4, "Of how many weeks the newest backup is kept.")
     keep_months: Kept = _key(6, "Of how many months the newest backup is kept.")
+    keep_upgrades: Kept = _key(3, "How many snapshots from before upgrades are kept; with 0 none is taken.")
+    screens: bool = _key(True, "Whether what agents have on their screens is backed up too.")
     recordings: bool = _key(False, "Whether recordings of terminals are backed up too.")
     recipient: str = _key("", "The age recipient that backups are encrypted to; empty for none.")
 

@@ -16,6 +16,9 @@ import sdnotify
 from systemd import daemon, journal
 
 LOGGER_NAME = "mcpd"
+ALERT = 1
+"""syslog(3)'s priority of what somebody must act on at once."""
+
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 
@@ -75,12 +78,12 @@ class _StderrFormatter(logging.Formatter):
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 
-def last_words(message: str) -> None:
-    """Say why the program ends, as an error, on stderr.
+def last_words(message: str, priority: int = _PRIORITIES[logging.ERROR]) -> None:
+    """Say why the program ends, as an error or with another *priority* of syslog(3), on stderr.
 
     journald knows the unit behind that stream even when the program is gone; of a datagram it finds out too late.
     """
-    sys.stderr.write(f"<{_PRIORITIES[logging.ERROR]}>{message}\n")
+    sys.stderr.write(f"<{priority}>{message}\n")
     sys.stderr.flush()
 
 

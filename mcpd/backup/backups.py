@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mcpd import files
 from mcpd.backup import age, archive, retention
+from mcpd.backup.agents import FOLDER, States
 from mcpd.backup.archive import Backup
 from mcpd.backup.retention import Rules
 from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavailable
@@ -30,9 +31,17 @@ class Restored:
     replaced: Path | None
 
 
-def make(database: Path, contents: Mapping[str, Sequence[Path]], directory: Path, *, recipient: str = "") -> Backup:
-    """Back *database* and *contents* (files by folder of the archive) up into *directory*; return the backup, proved.
+def make(
+    database: Path,
+    contents: Mapping[str, Sequence[Path]],
+    directory: Path,
+    *,
+    recipient: str = "",
+    states: States | None = None,
+) -> Backup:
+    """Back *database*, *contents* (files by folder of the archive) and agents' *states* up into *directory*.
 
+    Return the backup, proved.
     Once it is proved, it is encrypted to the age *recipient*, if there is one. Raises ``ConfigError``,
     ``SourceUnusable`` or ``StoreUnavailable``; then there is no new backup.
     """
@@ -48,7 +57,9 @@ def make(database: Path, contents: Mapping[str, Sequence[Path]], directory: Path
             if path.exists():
                 raise StoreUnavailable(f"{path} was made this second; try again")
             _snapshot(database, scratch / archive.DATABASE)
-            manifest, paths = archive.describe(scratch / archive.DATABASE, _settled(contents, scratch), at)
+            settled = _settled(contents, scratch) | _written(states or States(), scratch)
+            agents = states.agents if states else ()
+            manifest, paths = archive.describe(scratch / archive.DATABASE, settled, at, agents)
             made = scratch / archive.file_name(at)
             archive.write(made, manifest, paths)
             proof = scratch / "proof"
@@ -89,6 +100,15 @@ def _settled(contents: Mapping[str, Sequence[Path]], scratch: Path) -> dict[str,
     return settled
 
 
+def _written(states: States, scratch: Path) -> dict[str, list[Path]]:
+    """Write the files of *states* into *scratch*; return them by folder of the archive."""
+    folder = scratch / FOLDER
+    folder.mkdir()
+    for name, content in states.files().items():
+        (folder / name).write_bytes(content)
+    return {FOLDER: sorted(folder.iterdir())}
+
+
 def all_of(directory: Path) -> list[Path]:
     """Return the archives in *directory*, newest first."""
     if not directory.exists():
@@ -106,18 +126,38 @@ def verify(path: Path, identity: Path | None = None) -> Backup:
         return _unpack(path, Path(scratch), identity)
 
 
-def _unpack(path: Path, into: Path, identity: Path | None) -> Backup:
+def look(path: Path, identity: Path | None = None, names: Sequence[str] = ()) -> tuple[Backup, dict[str, bytes]]:
+    """Return what the archive *path* says of itself, and those of the small files *names* that it has.
+
+    Raises ``SourceUnusable``; what is not asked for is not checked.
+    """
+    with _files_as_errors(), tempfile.TemporaryDirectory(prefix=_SCRATCH) as scratch:
+        with _readable(path, Path(scratch), identity) as readable:
+            manifest = archive.peek(readable).manifest
+            found = {name: archive.read(readable, name) for name in names}
+        return Backup(path, path.stat().st_size, manifest), {n: data for n, data in found.items() if data is not None}
+
+
+@contextmanager
+def _readable(path: Path, into: Path, identity: Path | None) -> Iterator[Path]:
+    """Give for the block an archive that can be read: *path*, or in *into* what the key in *identity* makes of it."""
     if path.suffix != age.SUFFIX:
-        return archive.unpack(path, into)
+        yield path
+        return
     if not age.is_encrypted(path):
         raise SourceUnusable(f"{path}: is not a backup: age did not write it")
     decrypted = into / path.stem
     age.decrypt(path, decrypted, identity)
     try:
-        found = archive.unpack(decrypted, into)
+        yield decrypted
     except SourceUnusable as error:
         raise SourceUnusable(error.message.replace(str(decrypted), str(path))) from error
-    return Backup(path, path.stat().st_size, found.manifest)
+
+
+def _unpack(path: Path, into: Path, identity: Path | None) -> Backup:
+    with _readable(path, into, identity) as readable:
+        manifest = archive.unpack(readable, into).manifest
+    return Backup(path, path.stat().st_size, manifest)
 
 
 def prune(directory: Path, rules: Rules, *, dry_run: bool) -> list[Path]:
@@ -161,11 +201,27 @@ def restore(path: Path, database: Path, identity: Path | None = None) -> Restore
                 f" install mcpd {backup.manifest.mcpd_version} first"
             )
         restored = scratch / archive.DATABASE
-        files.own_as(restored, database if database.exists() else database.parent)
-        replaced = _keep(database) if database.exists() else None
-        restored.replace(database)
-        files.sync(database.parent)
-        return Restored(backup, replaced)
+        return Restored(backup, put(restored, database))
+
+
+def put(restored: Path, database: Path) -> Path | None:
+    """Put the file *restored* in the place of *database*; return under which name that is kept, None without one.
+
+    Raises ``StoreUnavailable`` when somebody uses the database; then nothing has changed.
+    """
+    files.own_as(restored, database if database.exists() else database.parent)
+    replaced = _keep(database) if database.exists() else None
+    restored.replace(database)
+    files.sync(database.parent)
+    return replaced
+
+
+def take_back(kept: Path, database: Path) -> None:
+    """Undo ``put``, which returned *kept*, before anybody used the database."""
+    for suffix in ("-wal", ""):
+        if (path := Path(f"{kept}{suffix}")).exists():
+            path.replace(f"{database}{suffix}")
+    files.sync(database.parent)
 
 
 def _keep(database: Path) -> Path:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcpd import config
-from mcpd.backup import backups
+from mcpd.agents import files
+from mcpd.backup import agents, backups
+from mcpd.backup.agents import States
 from mcpd.backup.archive import Backup
 from mcpd.backup.retention import Rules
 from mcpd.config import Config
@@ -37,12 +39,20 @@ def rules(settings: config.Backup) -> Rules:
 
 def contents(settings: Config, configuration: Sequence[Path]) -> dict[str, Sequence[Path]]:
     """Return the files that belong into a backup besides the database, by their folder in it."""
-    found: dict[str, Sequence[Path]] = {"config": configuration}
-    found["agents"] = sorted((config.ADMIN_FILE.parent / "agents.d").glob("*.toml"))
+    directory = config.ADMIN_FILE.parent
+    beside = [path for path in (config.ENVIRONMENT_FILE, directory / "tmux.conf") if path.exists()]
+    found: dict[str, Sequence[Path]] = {"config": [*configuration, *beside]}
+    found["agents"] = [path for path in sorted((directory / "agents.d").glob("*.toml")) if path.is_file()]
+    found["tools"] = sorted(path for path in Path(settings.tools.plugins).glob("*.py") if not path.name.startswith("."))
     if settings.backup.recordings:
         recordings = Path(settings.database.path).parent / "recordings"
         found["recordings"] = sorted(path for path in recordings.glob("*") if path.is_file())
     return found
+
+
+def states(settings: config.Backup) -> States:
+    """Return what the agents of this machine are at, if that is to be kept."""
+    return agents.collect(files.load().agents.values()) if settings.screens else States()
 
 
 def run(settings: Config, configuration: Sequence[Path], directory: Path | None = None) -> Done:
@@ -55,12 +65,14 @@ def run(settings: Config, configuration: Sequence[Path], directory: Path | None 
     started_s = time.monotonic()
     database.with_name(config.BACKUP_REQUEST).unlink(missing_ok=True)  # whoever asked for a backup gets this one
     try:
-        made = backups.make(database, contents(settings, configuration), directory, recipient=settings.backup.recipient)
+        kept = contents(settings, configuration)
+        made = backups.make(
+            database, kept, directory, recipient=settings.backup.recipient, states=states(settings.backup)
+        )
         removed = backups.prune(directory, rules(settings.backup), dry_run=False)
     except Error as error:
         with suppress(Error):  # what ended the backup may keep the event from being written too
-            failed = {"directory": str(directory), "error": error.message}
-            _tell(database, {FAILED: failed, ALERT: {"source": "backup", "message": error.message}})
+            _tell(database, FAILED, {"directory": str(directory), "error": error.message})
         raise
     done = Done(made, removed, time.monotonic() - started_s)
     data = {
@@ -70,18 +82,30 @@ def run(settings: Config, configuration: Sequence[Path], directory: Path | None 
         "removed": [str(path) for path in removed],
         "duration_s": round(done.duration_s, 3),
     }
-    _tell(database, {FINISHED: data})
+    _tell(database, FINISHED, data)
     return done
 
 
-def _tell(database: Path, told: Mapping[str, Mapping[str, object]]) -> None:
+def alert(settings: Config, result: str, status: str) -> None:
+    """Tell, as an event, that the unit's backup ended badly, with *result* and *status* in systemd's words.
+
+    A run that was killed could not tell that itself, so whoever waits for it learns it here.
+    """
+    database, directory = Path(settings.database.path).absolute(), Path(settings.backup.directory)
+    if result != "exit-code":
+        _tell(database, FAILED, {"directory": str(directory), "error": f"it was ended: {result} ({status})"})
+    newest = next(iter(backups.all_of(directory)), None)
+    message = f"no backup was made: {result} ({status}); the newest is {newest or 'none'}"
+    _tell(database, ALERT, {"source": "backup", "message": message})
+
+
+def _tell(database: Path, topic: str, data: Mapping[str, object]) -> None:
     if not database.exists():  # to open it would make it
         return
     with store_errors():
         db = Database(str(database), durability="power", busy_timeout_s=_EVENT_TIMEOUT_S)
         try:
             with db.transaction():
-                for topic, data in told.items():
-                    events.add(db, time.time_ns() // 1000, topic, None, data)
+                events.add(db, time.time_ns() // 1000, topic, None, data)
         finally:
             db.close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from mcpd import config
 from mcpd.config import Setting
@@ -16,16 +18,22 @@ from mcpd.times import rfc3339
 if TYPE_CHECKING:
     from mcpd.backup.archive import Backup
 
-HELP = "make, list, verify, restore or prune backups"
+HELP = "make, list, show, verify, restore or prune backups"
+
+_READING = ("show", "verify", "restore")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``backup`` takes."""
     parser.add_argument("action", choices=_ACTIONS, help="what to do")
-    parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="for verify and restore: the backup")
+    parser.add_argument("file", metavar="FILE", type=Path, nargs="?", help="for show, verify and restore: the backup")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="for show: the agent whose screen to show")
     parser.add_argument("--directory", metavar="DIRECTORY", type=Path, help="where the backups are")
     parser.add_argument(
-        "--identity", metavar="FILE", type=Path, help="for verify and restore: the key of an encrypted backup"
+        "--identity", metavar="FILE", type=Path, help="for show, verify and restore: the key of an encrypted backup"
+    )
+    parser.add_argument(
+        "--history", metavar="N", type=int, default=0, help="for show NAME: N lines above the screen too"
     )
     parser.add_argument("--dry-run", action="store_true", help="for prune: say what would be removed")
 
@@ -33,14 +41,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     action = arguments.action
-    if arguments.file is not None and action not in ("verify", "restore"):
+    if arguments.file is not None and action not in _READING:
         raise UsageError(f"mcpctl backup {action} takes no FILE; --directory says where")
     if arguments.file is None and action == "restore":
         raise UsageError("which backup? mcpctl backup list shows them; then mcpctl backup restore FILE")
     if arguments.dry_run and action != "prune":
         raise UsageError(f"mcpctl backup {action} takes no --dry-run")
-    if arguments.identity is not None and action not in ("verify", "restore"):
+    if arguments.identity is not None and action not in _READING:
         raise UsageError(f"mcpctl backup {action} takes no --identity")
+    if arguments.name is not None and action != "show":
+        raise UsageError(f"mcpctl backup {action} takes no NAME")
+    if arguments.history and arguments.name is None:
+        raise UsageError("--history goes with mcpctl backup show FILE NAME")
+    if arguments.history < 0:
+        raise UsageError(f"--history {arguments.history}: expected a number of lines")
     _ACTIONS[action](arguments)
     return 0
 
@@ -58,7 +72,8 @@ def _now(arguments: argparse.Namespace) -> None:
     built = config.build(settings)
     contents = nightly.contents(built, config.files_of(settings, arguments.config))
     recipient = built.backup.recipient
-    made = backups.make(_database(settings), contents, _directory(arguments), recipient=recipient)
+    directory, states = _directory(arguments), nightly.states(built.backup)
+    made = backups.make(_database(settings), contents, directory, recipient=recipient, states=states)
     _print(made, "made and proved", as_json=arguments.json)
 
 
@@ -72,7 +87,7 @@ def _list(arguments: argparse.Namespace) -> None:
         return
     rows = [(Path(entry["path"]).name, *_row(entry)) for entry in found]
     empty = f"no backups in {directory}"
-    output.print_tables(output.table("", ("backup", "size", "rows", "schema", "mcpd"), rows, empty))
+    output.print_tables(output.table("", ("backup", "size", "rows", "schema", "agents", "mcpd"), rows, empty))
 
 
 def _row(entry: dict[str, Any]) -> tuple[object, ...]:
@@ -81,7 +96,8 @@ def _row(entry: dict[str, Any]) -> tuple[object, ...]:
     size = f"{entry['size_bytes'] >> 10} KiB"
     if "rows" not in entry:
         return size, "encrypted"
-    return size, sum(entry["rows"].values()), entry["schema_version"], entry["mcpd_version"]
+    agents = f"{sum(not agent['unseen'] for agent in entry['agents'])} of {len(entry['agents'])}"
+    return size, sum(entry["rows"].values()), entry["schema_version"], agents, entry["mcpd_version"]
 
 
 def _peek(path: Path) -> dict[str, Any]:
@@ -96,13 +112,77 @@ def _peek(path: Path) -> dict[str, Any]:
         return {"path": str(path), "error": error.message}
 
 
+def _show(arguments: argparse.Namespace) -> None:
+    from mcpd.backup import backups
+
+    path = _given_or_newest(arguments)
+    if arguments.name is not None:
+        _show_agent(path, arguments)
+        return
+    entry = _as_json(backups.look(path, arguments.identity)[0])
+    if arguments.json:
+        output.print_json(entry)
+        return
+    agents, rows, files = (entry.pop(name) for name in ("agents", "rows", "files"))
+    listed = [(file["name"], file["size_bytes"], file["sha256"][:12]) for file in files]
+    output.print_tables(
+        output.pairs("", entry),
+        output.pairs("Rows", {name: number for name, number in rows.items() if number}),
+        output.table("Files", ("file", "bytes", "sha256"), listed),
+        _agents(agents),
+    )
+
+
+def _agents(agents: Sequence[Mapping[str, Any]]) -> Any:
+    """Return a table of what agents were at."""
+    rows = [
+        (
+            agent["name"],
+            agent["state"],
+            agent["cwd"],
+            agent["running"],
+            f"{agent['width']}×{agent['height']}" if agent["width"] else None,
+            agent["lines"] or None,
+            agent["unseen"],
+        )
+        for agent in agents
+    ]
+    return output.table("Agents", ("agent", "state", "directory", "program", "size", "lines", "why not seen"), rows)
+
+
+def _show_agent(path: Path, arguments: argparse.Namespace) -> None:
+    """Print what was on an agent's screen, as ``mcpctl capture`` does."""
+    from mcpd.agents import names
+    from mcpd.backup import backups
+    from mcpd.backup.agents import FOLDER
+
+    found = {agent.name: agent for agent in backups.look(path, arguments.identity)[0].manifest.agents}
+    agent = found[names.find(arguments.name, found)]
+    file = f"{FOLDER}/{agent.name}.txt"
+    text = backups.look(path, arguments.identity, [file])[1].get(file)
+    if text is None and not arguments.json:
+        raise SourceUnusable(f"{path}: nothing was seen of {agent.name}: {agent.unseen}")
+    lines = (text or b"").decode(errors="replace").splitlines()
+    above = max(0, agent.above - arguments.history)
+    if arguments.json:
+        output.print_json(msgspec.to_builtins(agent) | {"text": lines[above:]})
+    else:
+        output.write("".join(f"{output.visible(line)}\n" for line in lines[above:]))
+
+
+def _given_or_newest(arguments: argparse.Namespace) -> Path:
+    from mcpd.backup import backups
+
+    path: Path | None = arguments.file or next(iter(backups.all_of(_directory(arguments))), None)
+    if path is None:
+        raise UsageError(f"there are no backups in {_directory(arguments)}; mcpctl backup now makes one")
+    return path
+
+
 def _verify(arguments: argparse.Namespace) -> None:
     from mcpd.backup import backups
 
-    path = arguments.file or next(iter(backups.all_of(_directory(arguments))), None)
-    if path is None:
-        raise UsageError(f"there are no backups in {_directory(arguments)}; mcpctl backup now makes one")
-    _print(backups.verify(path, arguments.identity), "is whole", as_json=arguments.json)
+    _print(backups.verify(_given_or_newest(arguments), arguments.identity), "is whole", as_json=arguments.json)
 
 
 def _restore(arguments: argparse.Namespace) -> None:
@@ -116,7 +196,11 @@ def _restore(arguments: argparse.Namespace) -> None:
         )
         return
     kept = f"; what was there is {done.replaced}" if done.replaced else ""
-    output.write(f"{database}: restored from {arguments.file}{kept}\nNow: systemctl start mcp.target\n")
+    output.write(f"{database}: restored from {arguments.file}{kept}\n")
+    if agents := done.backup.manifest.agents:
+        output.print_tables(_agents([msgspec.to_builtins(agent) for agent in agents]))
+        output.write(f"What an agent had on its screen: mcpctl backup show {arguments.file} AGENT\n")
+    output.write("Now: systemctl start mcp.target\n")
 
 
 def _prune(arguments: argparse.Namespace) -> None:
@@ -134,6 +218,7 @@ def _prune(arguments: argparse.Namespace) -> None:
 _ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "now": _now,
     "list": _list,
+    "show": _show,
     "verify": _verify,
     "restore": _restore,
     "prune": _prune,
@@ -148,8 +233,10 @@ def _print(backup: Backup, done: str, *, as_json: bool) -> None:
     if as_json:
         output.print_json(_as_json(backup))
     else:
-        rows = sum(backup.manifest.rows.values())
-        output.write(f"{backup.path}: {done}; {backup.size_bytes >> 10} KiB, {rows} rows\n")
+        manifest = backup.manifest
+        rows, seen = sum(manifest.rows.values()), sum(not agent.unseen for agent in manifest.agents)
+        agents = f", {seen} of {len(manifest.agents)} agents" if manifest.agents else ""
+        output.write(f"{backup.path}: {done}; {backup.size_bytes >> 10} KiB, {rows} rows{agents}\n")
 
 
 def _as_json(backup: Backup) -> dict[str, Any]:
@@ -162,4 +249,5 @@ def _as_json(backup: Backup) -> dict[str, Any]:
         "schema_version": manifest.schema_version,
         "rows": manifest.rows,
         "files": [{"name": f.name, "size_bytes": f.size_bytes, "sha256": f.sha256} for f in manifest.files],
+        "agents": msgspec.to_builtins(manifest.agents),
     }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mcpd.agents import files as agent_files
 from mcpd.config import Config
 from mcpd.ctl import output
-from mcpd.ctl.cutover import watch
+from mcpd.ctl.cutover import sessions, watch
+from mcpd.ctl.cutover.adopting import Adopter, Outcome
 from mcpd.ctl.cutover.flow import Flow
 from mcpd.ctl.cutover.record import Record, now_us
 from mcpd.errors import EX_REFUSED, UsageError
@@ -22,14 +25,55 @@ def flow(settings: Config, *, as_json: bool) -> Flow:
     return Flow(settings, Record(Path(settings.database.path).absolute()), say)
 
 
-def cut_over(settings: Config, job: Job, watch_s: float | None, files: Sequence[Path] | None, *, as_json: bool) -> int:
-    """Switch to mcpd and, for *watch_s*, watch; return the exit status."""
+def cut_over(
+    settings: Config, job: Job, watch_s: float | None, files: Sequence[Path] | None, *, adopt: bool, as_json: bool
+) -> int:
+    """Switch to mcpd, deal with the old sessions and, for *watch_s*, watch; return the exit status."""
     found = flow(settings, as_json=as_json)
     number = found.to_mcpd("cutover", _migration(job, found))
+    deal(found, number, adopt=adopt)
     if watch_s is None:
         _print(found, as_json=as_json)
         return 0
     return resume(settings, number, now_us() + round(watch_s * 1e6), files, as_json=as_json)
+
+
+def deal(found: Flow, number: int | None, *, adopt: bool) -> list[Outcome]:
+    """Lead the old system's sessions to mcpd, adopt those that can be if told; note and return what became of each."""
+    adopter = Adopter(agent_files.load(), found.record.path)
+    outcomes = adopter.deal(sessions.everywhere(), adopt=adopt, say=found.say)
+    found.record.keep_sessions(number, outcomes)
+    if any(outcome.commands for outcome in outcomes):
+        found.say("mcpctl migrate sessions says how to move and end them")
+    return outcomes
+
+
+def show_sessions(settings: Config, *, adopt: bool, as_json: bool) -> None:
+    """Print the old system's sessions and how to move them; adopt those that can be, if told."""
+    found = flow(settings, as_json=True)
+    adopter = Adopter(agent_files.load(), found.record.path)
+    outcomes = deal(found, None, adopt=True) if adopt else adopter.look(sessions.everywhere())
+    if as_json:
+        output.print_json([outcome.as_json() for outcome in outcomes])
+        return
+    rows = [
+        (
+            each.session.name,
+            each.session.user,
+            each.agent,
+            each.session.program,
+            each.session.cwd,
+            each.outcome,
+            each.why,
+        )
+        for each in outcomes
+    ]
+    columns = ("session", "user", "agent", "program", "directory", "outcome", "why")
+    output.print_tables(output.table("", columns, rows, "no session of the old system is there"))
+    for each in outcomes:
+        output.write(f"\n{output.visible(each.session.name)}:\n")
+        said = [*each.notes, *([f"its screen is kept in {each.saved}"] if each.saved else []), *each.commands]
+        output.write("".join(f"    {output.visible(line)}\n" for line in said))
 
 
 def resume(
@@ -52,6 +96,10 @@ def back(settings: Config, to: Path | None, reason: str | None, *, as_json: bool
     """Switch to the old system."""
     found = flow(settings, as_json=as_json)
     found.to_old(to, reason)
+    adopter = Adopter(agent_files.load(), found.record.path)
+    for session in sessions.everywhere():
+        for complaint in adopter.export(session, settings.legacy.database):
+            found.say(f"{session.name} of {session.user}: {complaint}")
     _print(found, as_json=as_json)
 
 
@@ -76,4 +124,4 @@ def _migration(job: Job, found: Flow) -> Callable[[], None]:
 def _print(found: Flow, *, as_json: bool) -> None:
     last = found.record.newest()
     if as_json and last is not None:
-        output.print_json(dataclasses.asdict(last))
+        output.print_json({**dataclasses.asdict(last), "sessions": json.loads(last.sessions or "[]")})

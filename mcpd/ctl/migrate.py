@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from mcpd import config
 from mcpd.config import Config
 from mcpd.ctl import migration_status, output
-from mcpd.errors import UsageError
+from mcpd.errors import AccessDenied, UsageError
 
 if TYPE_CHECKING:
     from mcpd.legacy.migration import Job, Progress
@@ -30,7 +31,8 @@ _ZONES = "zoneinfo/"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what ``migrate`` takes."""
-    parser.add_argument("action", choices=["status", "report"], nargs="?", help="show how it went, or report trouble")
+    what = "show how it went, report trouble, or show the old system's sessions"
+    parser.add_argument("action", choices=["status", "report", "sessions"], nargs="?", help=what)
     parser.add_argument(
         "--from", metavar="FILE", dest="sources", type=Path, action="append", help="a database of the old system"
     )
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", action="store_true", help="say what would be done; change nothing")
     parser.add_argument("--cutover", action="store_true", help="then switch from the old system to mcpd")
     parser.add_argument("--watch", action="store_true", help="watch the cut-over for an hour, or go on with that")
+    parser.add_argument("--adopt", action="store_true", help="with --cutover and sessions: start agents in their place")
     parser.add_argument("--reason", metavar="TEXT", help="for report: what is the matter")
 
 
@@ -50,11 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
         _check_alone(arguments)
         if arguments.action == "status":
             migration_status.show(target, as_json=arguments.json)
-        else:
+        elif arguments.action == "report":
             _report(target, arguments.reason)
+        else:
+            _sessions(settings, adopt=arguments.adopt, as_json=arguments.json)
         return 0
     if arguments.reason:
         raise UsageError("--reason goes with mcpctl migrate report")
+    if arguments.adopt and not arguments.cutover:
+        raise UsageError("--adopt goes with --cutover, or with mcpctl migrate sessions")
     if arguments.cutover or arguments.watch:
         return _cut_over(arguments, settings, target)
     if not arguments.sources:
@@ -67,8 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_alone(arguments: argparse.Namespace) -> None:
     """Raise ``UsageError`` for options that the action does not take."""
     of_migration = (arguments.sources, arguments.plan, arguments.timezone, arguments.snapshots)
-    reason = arguments.reason if arguments.action == "status" else None
-    if any(of_migration) or arguments.cutover or arguments.watch or reason:
+    reason = None if arguments.action == "report" else arguments.reason
+    adopt = arguments.adopt and arguments.action != "sessions"
+    if any(of_migration) or arguments.cutover or arguments.watch or reason or adopt:
         raise UsageError(f"mcpctl migrate {arguments.action} takes no such options")
     if arguments.action == "report" and not arguments.reason:
         raise UsageError("what is the matter? mcpctl migrate report --reason TEXT")
@@ -78,6 +86,14 @@ def _report(target: Path, reason: str) -> None:
     from mcpd.ctl.cutover.record import REPORT, Record
 
     Record(target).tell(REPORT, user=getpass.getuser(), reason=reason)
+
+
+def _sessions(settings: Config, *, adopt: bool, as_json: bool) -> None:
+    from mcpd.ctl import cutting_over
+
+    if adopt and os.geteuid() != 0:
+        raise AccessDenied("only root may start agents in the place of others' sessions; run it by sudo")
+    cutting_over.show_sessions(settings, adopt=adopt, as_json=as_json)
 
 
 def _cut_over(arguments: argparse.Namespace, settings: Config, target: Path) -> int:
@@ -92,7 +108,9 @@ def _cut_over(arguments: argparse.Namespace, settings: Config, target: Path) -> 
     sources = arguments.sources or [Path(settings.legacy.database)]
     found = job(sources, target, arguments.timezone, arguments.snapshots)
     watch_s = settings.cutover.watch_s if arguments.watch else None
-    return cutting_over.cut_over(settings, found, watch_s, arguments.config, as_json=arguments.json)
+    return cutting_over.cut_over(
+        settings, found, watch_s, arguments.config, adopt=arguments.adopt, as_json=arguments.json
+    )
 
 
 def job(paths: Sequence[Path], target: Path, timezone: str | None, directory: Path | None = None) -> Job:

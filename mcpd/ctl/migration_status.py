@@ -26,7 +26,7 @@ def show(target: Path, *, as_json: bool) -> None:
     if status["running"]:
         output.write("A migration is running.\n")
     if status["cutovers"]:
-        output.print_tables(_cutovers(status))
+        output.print_tables(_cutovers(status), *_sessions(status))
         output.write("\n")
     if not status["runs"]:
         output.write("Nothing was migrated yet.\n")
@@ -68,7 +68,10 @@ def gather(target: Path) -> dict[str, Any]:
                     for table, reason, rows, key in legacy.rejects(db, _MAX_REJECTS)
                 ],
                 "runs": [json.loads(run.report) for run in legacy.runs(db, _MAX_RUNS)],
-                "cutovers": [dataclasses.asdict(each) for each in cutovers.newest(db, _MAX_RUNS)],
+                "cutovers": [
+                    {**dataclasses.asdict(each), "sessions": json.loads(each.sessions or "[]")}
+                    for each in cutovers.newest(db, _MAX_RUNS)
+                ],
                 "baselines": {
                     server: found and dataclasses.asdict(found)
                     for server in ("legacy", "mcpd")
@@ -91,6 +94,14 @@ def _cutovers(status: dict[str, Any]) -> Any:
         for each in status["cutovers"]
     ]
     return output.table("Switches", ("direction", "state", "began", "port 8099 refused for", "why"), rows)
+
+
+def _sessions(status: dict[str, Any]) -> Iterator[Any]:
+    """Yield a table of the sessions that the last switch to find some found."""
+    found: list[dict[str, Any]] = next((each["sessions"] for each in status["cutovers"] if each["sessions"]), [])
+    columns = ("session", "user", "agent", "outcome", "why", "saved")
+    if found:
+        yield output.table("Sessions of the old system", columns, [[each[name] for name in columns] for each in found])
 
 
 def tables(report: dict[str, Any]) -> Iterator[Any]:

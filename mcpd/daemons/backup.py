@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +19,22 @@ NAME = "mcpd-backup"
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of mcpd-backup."""
-    return runtime.parser(NAME, "Back the database and the configuration up.")
+    result = runtime.parser(NAME, "Back the database and the configuration up.")
+    result.add_argument("--alert", action="store_true", help="say how the unit's backup ended, if badly; it runs this")
+    return result
 
 
 def main() -> None:
-    """Run the backup."""
-    files = parser().parse_args().config
-    sys.exit(runtime.run(lambda settings: _backup(settings, files), files))
+    """Run the backup, or say how the one of our unit ended (``$SERVICE_RESULT`` of systemd.exec(5))."""
+    arguments = parser().parse_args()
+    files = arguments.config
+    if not arguments.alert:
+        sys.exit(runtime.run(lambda settings: _backup(settings, files), files))
+    result, status = os.environ.get("SERVICE_RESULT", "success"), os.environ.get("EXIT_STATUS", "")
+    if result != "success":
+        # First, since what ended the backup may keep us from telling it in any other way.
+        sd.last_words(f"no backup was made: {result} ({status}); mcpctl logs backup says why", sd.ALERT)
+        sys.exit(runtime.run(lambda settings: nightly.alert(settings, result, status), files))
 
 
 def _backup(settings: Config, files: Sequence[Path] | None) -> None:

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from mcpd import sd
 from mcpd.daemons.terminal import NoTerminal, Terminal
 from mcpd.errors import Error, InvalidParams
 from mcpd.terminals import control, orders, typing, watched
-from mcpd.terminals.orders import Answer, AnyOrder, Changed, Refused, Sent, Shown
+from mcpd.terminals.fleet import STATES
+from mcpd.terminals.orders import Answer, AnyOrder, Changed, Inspected, Pane, Refused, Sent, Shown
 from mcpd.terminals.states import State
 from mcpd.terminals.tmux import TIMEOUT_S as TMUX_TIMEOUT_S
 from mcpd.terminals.watched import WatchedTmux
@@ -45,37 +47,46 @@ class Commander:
             orders.Open: self._open,
             orders.Send: self._send,
             orders.Read: self._read,
+            orders.Inspect: self._inspect,
         }
 
     async def listen(self, sock: socket.socket) -> asyncio.Server:
-        """Serve *sock*, which stays systemd's: a server of Unix sockets would remove its file when it closes."""
+        """Serve *sock*, which stays systemd's: a server of Unix sockets would remove its file when it closes.
+
+        Its name says whether whoever connects there may do all, or only learn of agents.
+        """
         loop = asyncio.get_running_loop()
+        allowed = orders.HARMLESS if Path(sock.getsockname()).name == STATES.name else tuple(self._carry_out)
 
         def protocol() -> asyncio.StreamReaderProtocol:
             reader = asyncio.StreamReader(limit=orders.MAX_LINE_BYTES)
-            return asyncio.StreamReaderProtocol(reader, self._connected)
+            return asyncio.StreamReaderProtocol(reader, partial(self._connected, allowed))
 
         return await loop.create_server(protocol, sock=sock)
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._converse(reader, writer))
+    def _connected(self, allowed: tuple[type, ...], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._converse(allowed, reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(
+        self, allowed: tuple[type, ...], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         try:
             if _is_ours(writer.get_extra_info("socket")):
                 while line := await reader.readline():
-                    writer.write(orders.encode(await self._answer(line)))
+                    writer.write(orders.encode(await self._answer(line, allowed)))
                     await writer.drain()
         except (OSError, ValueError):  # gone, or a line without end
             pass
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes) -> Answer:
+    async def _answer(self, line: bytes, allowed: tuple[type, ...]) -> Answer:
         try:
             order = orders.decode_order(line)
+            if not isinstance(order, allowed):
+                return Refused(f"this socket takes no order to {type(order).__name__.lower()}", wrong=True)
             terminal = self._find(order.agent)
             if terminal is None:
                 why = f"mcpd-ttyd-manager does not know the agent {order.agent}; if its file is new: mcpctl health"
@@ -137,6 +148,17 @@ class Commander:
 
         return await asyncio.to_thread(look)
 
+    async def _inspect(self, terminal: Terminal, order: orders.Inspect) -> Answer:
+        if not 0 <= order.history_lines <= orders.MAX_HISTORY_LINES:
+            raise InvalidParams(f"history_lines: expected 0 to {orders.MAX_HISTORY_LINES}")
+        pane, unseen = None, ""
+        try:
+            pane = await asyncio.to_thread(_pane, await self._tmux(terminal), order.history_lines)
+        except Error as error:
+            unseen = error.message
+        unit = terminal.unit
+        return Inspected(terminal.state, unit.active, unit.result, unit.pid, unit.exit_status, pane, unseen)
+
     async def _tmux(self, terminal: Terminal) -> WatchedTmux:
         """Return the agent's tmux, asked by its watch from a thread; after a start that may need a moment."""
         session = terminal.agent.session
@@ -161,6 +183,14 @@ class Commander:
         """Let go of those who wait; the manager stops."""
         for task in self._tasks:
             task.cancel()
+
+
+def _pane(tmux: WatchedTmux, history_lines: int) -> Pane:
+    screen, (width, height, title, running, cwd) = tmux.screen(), tmux.facts()
+    above, lines = tmux.capture_whole(history_lines)
+    fitting = orders.fitting(lines)
+    above = max(0, above - (len(lines) - len(fitting)))
+    return Pane(width, height, *screen.cursor, screen.pid, cwd, running, title, screen.ended, above, fitting)
 
 
 def _is_ours(connection: socket.socket) -> bool:

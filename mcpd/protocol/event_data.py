@@ -246,6 +246,27 @@ class Cutover(Data, frozen=True):
     reason: str | None = None
 
 
+class CutoverSession(Data, frozen=True):
+    """What became of a tmux session of the old system; ``cutover`` is null outside a switch."""
+
+    cutover: int | None
+    session: str
+    user: str
+    socket: str
+    agent: str | None
+    outcome: str
+    why: str
+
+
+class UpgradeTakenBack(Data, frozen=True):
+    """``kept`` is where the newer database is now, ``written`` how many rows of each table are only there."""
+
+    from_: str = msgspec.field(name="from")
+    to: str
+    kept: str | None
+    written: dict[str, int]
+
+
 class CutoverAlert(Data, frozen=True):
     """``criterion`` was not met."""
 
@@ -270,131 +291,3 @@ class CutoverBaseline(Data, frozen=True):
     p50_us: int
     p95_us: int
     max_us: int
-
-
-class ConsentRequested(Data, frozen=True):
-    """``caller`` wants to call ``tool``; ``via`` is how the person is asked, ``question`` what it is asked."""
-
-    id: str
-    tool: str
-    caller: str
-    via: str
-    question: str
-
-
-class ConsentDecided(Data, frozen=True):
-    """``by`` decided that ``caller`` may call ``tool``, or may not."""
-
-    id: str
-    tool: str
-    caller: str
-    decision: Literal["approved", "denied"]
-    by: str
-
-
-class Client(Data, frozen=True):
-    """Which ``client`` it is, and ``by`` whom."""
-
-    client: str
-    by: str
-
-
-class SubjectConsent(Data, frozen=True):
-    """``id`` is that of the consent, which names the person."""
-
-    id: str
-    purpose: str
-    caller: str
-
-
-class ProcessingRecorded(Data, frozen=True):
-    """``id`` is that of the record."""
-
-    id: str
-    data_type: str
-    purpose: str
-    caller: str
-
-
-class Deadline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Until when an authority must be told, and when it was."""
-
-    regulation: str
-    authority: str
-    deadline_hours: int
-    due: str
-    applies: str
-    told: str | None
-    overdue: bool
-
-
-class BreachRecorded(Data, frozen=True):
-    """``deadlines`` are there where the severity asks for them."""
-
-    id: str
-    severity: str
-    caller: str
-    deadlines: list[Deadline]
-
-
-class BreachChanged(Data, frozen=True):
-    """``told`` is who knows of it now, if that is what changed."""
-
-    id: str
-    caller: str
-    told: str | None
-    closed: bool
-
-
-class BreachOverdue(Data, frozen=True):
-    """``deadlines`` say which has passed."""
-
-    id: str
-    severity: str
-    deadlines: list[Deadline]
-
-
-class ErasureBegun(Data, frozen=True):
-    """``id`` stands for the person from now on."""
-
-    id: str
-    caller: str
-
-
-class RowsErased(Data, frozen=True):
-    """How many rows of each table one step deleted, and in how many it replaced the name."""
-
-    id: str
-    deleted: dict[str, int]
-    anonymised: dict[str, int]
-
-
-class Erased(Data, frozen=True):
-    """``rows`` counts all of it, and the files that went."""
-
-    id: str
-    rows: dict[str, Any]
-    caller: str
-
-
-class RetentionChanged(Data, frozen=True):
-    """Data of ``data_type`` is kept so many ``days`` from now on; 0 is for ever."""
-
-    data_type: str
-    days: int
-    caller: str
-
-
-class RetentionDeleted(Data, frozen=True):
-    """How many ``rows`` one step deleted, all older than ``before``."""
-
-    data_type: str
-    rows: int
-    before: str
-
-
-class RetentionEnforced(Data, frozen=True):
-    """``rows`` counts those of each type of data."""
-
-    rows: dict[str, int]
-    caller: str

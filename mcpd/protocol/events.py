@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from mcpd.protocol import duty_data as duty
 from mcpd.protocol import event_data as data
 from mcpd.protocol.event_data import Data
 from mcpd.times import rfc3339
@@ -69,39 +70,29 @@ _KINDS = (
     Kind("tools.changed", "config", "The server was started with other tools than before.", data.Nothing),
     Kind("resources.changed", "config", "The server was started with other resources than before.", data.Nothing),
     Kind("prompts.changed", "config", "A prompt was set or removed, or plug-ins bring others.", data.PromptsChanged),
-    Kind("consent.requested", "consent", "A call waits for the word of a person.", data.ConsentRequested),
-    Kind("consent.decided", "consent", "A person decided on a call that waited.", data.ConsentDecided),
-    Kind("client.added", "access", "A client may get tokens from now on.", data.Client),
-    Kind("client.rotated", "access", "A client has a new secret.", data.Client),
-    Kind("client.removed", "access", "A client gets no more tokens.", data.Client),
-    Kind("compliance.consent_granted", "compliance", "A person consented to a use of data.", data.SubjectConsent),
-    Kind("compliance.consent_withdrawn", "compliance", "A person withdrew such a consent.", data.SubjectConsent),
-    Kind(
-        "compliance.processing_recorded", "compliance", "A use of personal data was recorded.", data.ProcessingRecorded
-    ),
-    Kind("compliance.breach_recorded", "compliance", "A breach of data was recorded.", data.BreachRecorded),
-    Kind("compliance.breach_changed", "compliance", "Something became of a breach.", data.BreachChanged),
-    Kind(
-        "compliance.breach_overdue",
-        "alert",
-        "An authority should have been told of a breach by now.",
-        data.BreachOverdue,
-    ),
-    Kind(
-        "compliance.erasure_begun",
-        "compliance",
-        "All that is stored about a person is to be erased.",
-        data.ErasureBegun,
-    ),
-    Kind("compliance.rows_erased", "compliance", "One step of an erasure was done.", data.RowsErased),
-    Kind("compliance.erased", "compliance", "An erasure came to its end.", data.Erased),
-    Kind("retention.changed", "compliance", "Data of a type is kept for another time.", data.RetentionChanged),
-    Kind("retention.deleted", "maintenance", "Data whose time was over was deleted.", data.RetentionDeleted),
-    Kind("retention.enforced", "maintenance", "The rules of retention were enforced.", data.RetentionEnforced),
+    Kind("consent.requested", "consent", "A call waits for the word of a person.", duty.ConsentRequested),
+    Kind("consent.decided", "consent", "A person decided on a call that waited.", duty.ConsentDecided),
+    Kind("client.added", "access", "A client may get tokens from now on.", duty.Client),
+    Kind("client.rotated", "access", "A client has a new secret.", duty.Client),
+    Kind("client.removed", "access", "A client gets no more tokens.", duty.Client),
+    Kind("compliance.consent_granted", "compliance", "A person consented to a use of data.", duty.SubjectConsent),
+    Kind("compliance.consent_withdrawn", "compliance", "A person withdrew such a consent.", duty.SubjectConsent),
+    Kind("compliance.processing_recorded", "compliance", "A use of data was recorded.", duty.ProcessingRecorded),
+    Kind("compliance.breach_recorded", "compliance", "A breach of data was recorded.", duty.BreachRecorded),
+    Kind("compliance.breach_changed", "compliance", "Something became of a breach.", duty.BreachChanged),
+    Kind("compliance.breach_overdue", "alert", "An authority should know of a breach by now.", duty.BreachOverdue),
+    Kind("compliance.erasure_begun", "compliance", "What is stored about a person is to be erased.", duty.ErasureBegun),
+    Kind("compliance.rows_erased", "compliance", "One step of an erasure was done.", duty.RowsErased),
+    Kind("compliance.erased", "compliance", "An erasure came to its end.", duty.Erased),
+    Kind("retention.changed", "compliance", "Data of a type is kept for another time.", duty.RetentionChanged),
+    Kind("retention.deleted", "maintenance", "Data whose time was over was deleted.", duty.RetentionDeleted),
+    Kind("retention.enforced", "maintenance", "The rules of retention were enforced.", duty.RetentionEnforced),
     Kind("export.created", "maintenance", "Tables were exported.", data.Export),
     Kind("migration.finished", "maintenance", "Data of the old system was brought over.", data.Migration),
     Kind("maintenance.finished", "maintenance", "What retention does not keep was removed.", data.Maintenance),
     *(Kind(f"cutover.{word}", "cutover", meaning, data.Cutover) for word, meaning in _SWITCHES.items()),
+    Kind("cutover.session", "cutover", "A tmux session of the old system was found.", data.CutoverSession),
+    Kind("upgrade.taken_back", "maintenance", "The version before an upgrade is back.", data.UpgradeTakenBack),
     Kind("cutover.alert", "alert", "A criterion of a switch is not met.", data.CutoverAlert),
     Kind("cutover.report", "alert", "A user reports trouble after a switch.", data.CutoverReport),
     Kind("cutover.baseline", "cutover", "How fast the server answers was measured.", data.CutoverBaseline),

@@ -9,7 +9,10 @@ from mcpd.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Cutover:
-    """One switch: ``direction`` is cutover, rollback or forward; ``outage_us`` how long port 8099 refused callers."""
+    """One switch: ``direction`` is cutover, rollback or forward; ``outage_us`` how long port 8099 refused callers.
+
+    ``sessions`` is what became of the old system's, a list as JSON; None where nobody looked.
+    """
 
     id: int
     direction: str
@@ -19,6 +22,7 @@ class Cutover:
     finished_us: int | None = None
     outage_us: int | None = None
     reason: str | None = None
+    sessions: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,15 @@ def change(
     )
 
 
+def keep_sessions(db: Database, number: int, sessions: str) -> None:
+    """Note what became of the *sessions* (JSON) that the switch *number* found."""
+    db.execute("UPDATE cutovers SET sessions = ? WHERE id = ?", (sessions, number))
+
+
 def newest(db: Database, limit: int) -> list[Cutover]:
     """Return the last *limit* switches, newest first."""
     query = (
-        "SELECT id, direction, state, started_us, watch_until_us, finished_us, outage_us, reason"
+        "SELECT id, direction, state, started_us, watch_until_us, finished_us, outage_us, reason, sessions"
         " FROM cutovers ORDER BY id DESC LIMIT ?"
     )
     return [Cutover(*row) for row in db.rows(query, (limit,))]

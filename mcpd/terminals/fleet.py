@@ -15,6 +15,9 @@ from mcpd.terminals import orders
 from mcpd.terminals.orders import Answer, AnyOrder, Refused
 
 CONTROL = Path("/run/mcpd/control.sock")
+STATES = Path("/run/mcpd/states.sock")
+"""Where the manager tells of agents and does nothing to them."""
+
 TIMEOUT_S = 120.0
 _REREAD_S = 2.0
 

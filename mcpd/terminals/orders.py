@@ -14,6 +14,7 @@ from mcpd.terminals.keys import MAX_TEXT_BYTES
 
 MAX_LINE_BYTES = 8 * MAX_TEXT_BYTES
 MAX_HISTORY_LINES = 2000
+_MAX_LINES_BYTES = MAX_LINE_BYTES // 2
 
 
 class Order(msgspec.Struct, frozen=True, tag_field="do", forbid_unknown_fields=True):
@@ -51,6 +52,12 @@ class Read(Order, frozen=True, tag="read"):
     history_lines: int = 0
 
 
+class Inspect(Order, frozen=True, tag="inspect"):
+    """Tell all there is to know of it: its unit, what its terminal shows, and *history_lines* above that."""
+
+    history_lines: int = 0
+
+
 class Changed(msgspec.Struct, frozen=True, tag="changed"):
     """The agent was found in the state *before*, and is in *state* now."""
 
@@ -73,6 +80,37 @@ class Shown(msgspec.Struct, frozen=True, tag="shown"):
     ended: str
 
 
+class Pane(msgspec.Struct, frozen=True):
+    """A terminal: its size, the cursor, the directory and the program in it, and its *lines*.
+
+    The first *above* of them are its history, as far as that was asked for and an answer has room.
+    """
+
+    width: int
+    height: int
+    column: int
+    row: int
+    pid: int
+    cwd: str
+    running: str
+    title: str
+    ended: str
+    above: int
+    lines: Sequence[str]
+
+
+class Inspected(msgspec.Struct, frozen=True, tag="inspected"):
+    """How an agent is: what it does, how systemd has its unit, and its pane; None where *unseen* says why."""
+
+    state: str
+    active: str
+    result: str
+    pid: int | None
+    exit_status: int | None
+    pane: Pane | None
+    unseen: str = ""
+
+
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
     """It was not done; *wrong* is whether the order was at fault."""
 
@@ -80,8 +118,11 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     wrong: bool = False
 
 
-AnyOrder = Start | Stop | Restart | Open | Send | Read
-Answer = Changed | Sent | Shown | Refused
+AnyOrder = Start | Stop | Restart | Open | Send | Read | Inspect
+Answer = Changed | Sent | Shown | Inspected | Refused
+HARMLESS = (Inspect,)
+"""The orders that change nothing, which alone are obeyed on the socket for those who only want to know."""
+
 _orders: msgspec.json.Decoder[AnyOrder] = msgspec.json.Decoder(AnyOrder)
 _answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
@@ -105,3 +146,13 @@ def decode_answer(line: bytes) -> Answer:
         return _answers.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise AgentFailed("mcpd-ttyd-manager closed the connection, or is of another version", http_status=503) from exc
+
+
+def fitting(lines: Sequence[str]) -> Sequence[str]:
+    """Return as many of *lines*, from the end, as an answer has room for."""
+    size_bytes = 0
+    for number in range(len(lines) - 1, -1, -1):
+        size_bytes += len(msgspec.json.encode(lines[number])) + 1
+        if size_bytes > _MAX_LINES_BYTES:
+            return lines[number + 1 :]
+    return lines

@@ -15,6 +15,7 @@ from mcpd.errors import AccessDenied, AgentFailed, AgentNotRunning, Unreachable
 TIMEOUT_S = 5.0
 _FIELDS = ("pane_dead", "pane_dead_status", "pane_dead_signal", "pane_in_mode", "cursor_x", "cursor_y", "pane_pid")
 _FORMAT = "\t".join(f"#{{{field}}}" for field in _FIELDS)
+_FACTS = ("pane_width", "pane_height", "pane_title", "pane_current_command")
 _CHUNK_CHARS = 2000  # of at most four bytes each; tmux takes messages of 16 KiB
 BUFFER = "mcpd"
 
@@ -100,6 +101,20 @@ class Tmux:
     def capture(self, history_lines: int = 0) -> tuple[str, ...]:
         """Return the lines of the pane, and *history_lines* above them, without the blank ones at the end."""
         return lines_of(self.run("capture-pane", "-p", "-t", self.target, "-S", str(-history_lines)))
+
+    def capture_whole(self, history_lines: int) -> tuple[int, tuple[str, ...]]:
+        """Return what ``capture`` does, and before it how many of these lines are above the screen."""
+        ask = ("display-message", "-p", "-t", self.target, "#{history_size}")
+        capture = ("capture-pane", "-p", "-t", self.target, "-S", str(-history_lines))
+        size, _, text = self.run_together(ask, capture).partition("\n")
+        return min(int(size), history_lines), lines_of(text)
+
+    def facts(self) -> tuple[int, int, str, str, str]:
+        """Return width and height of the pane, its title, the program in its foreground and that one's directory."""
+        words = "\t".join(f"#{{{name}}}" for name in _FACTS)
+        shown = self.run("display-message", "-p", "-t", self.target, words).rstrip("\n").split("\t", len(_FACTS) - 1)
+        cwd = self.run("display-message", "-p", "-t", self.target, "#{pane_current_path}").rstrip("\n")
+        return int(shown[0]), int(shown[1]), shown[2], shown[3], cwd
 
     def leave_mode(self) -> None:
         """Bring the pane back from its history, where keys would go to tmux instead of the agent."""

@@ -44,7 +44,7 @@ class Backups:
         return AsyncTool(
             name="create_backup",
             title="Create backup",
-            description="Back up the database and the configuration, proved by unpacking. Runs as a task.",
+            description="Back up the database, configuration and agents' screens, proved by unpacking. Runs as a task.",
             result=Backup,
             function=self._create,
             idempotent=True,

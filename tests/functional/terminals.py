@@ -173,6 +173,10 @@ class Terminals(Daemon):
         self._control = socket.socket(socket.AF_UNIX)
         self._control.bind(str(self.control))
         self._control.listen(64)
+        self.states = self.run / "states.sock"
+        self._states = socket.socket(socket.AF_UNIX)
+        self._states.bind(str(self.states))
+        self._states.listen(64)
         self._bus = self._start_bus()
         self.systemd = FakeSystemd(self.environment["DBUS_SYSTEM_BUS_ADDRESS"])
         for number, name in enumerate(names):
@@ -187,7 +191,11 @@ class Terminals(Daemon):
 
     def listening(self) -> list[tuple[str, int]]:
         found = [(name, sock.fileno()) for name, sock in self._sockets.items()]
-        return [*found, ("watch", self._watch.fileno()), ("control", self._control.fileno())]
+        return [
+            *found,
+            ("watch", self._watch.fileno()),
+            *(("control", sock.fileno()) for sock in (self._control, self._states)),
+        ]
 
     def _start_bus(self) -> subprocess.Popen[bytes]:
         path, config = self.run / "bus", self.run / "bus.conf"
@@ -207,7 +215,7 @@ class Terminals(Daemon):
         path = self.run / name / "tmux.sock"
         configuration = self.run / "tmux.conf"
         configuration.write_text(
-            "set -g status off\nset -g window-size latest\nset -g remain-on-exit on\n"
+            "set -g status off\nset -g window-size latest\nset -g remain-on-exit on\nset -g history-limit 50000\n"
             f"new-session -d -s claude-{name} -x 80 -y 24 -- /bin/sh\n"
         )
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TMUX")}
@@ -242,7 +250,7 @@ class Terminals(Daemon):
             self.systemd.close()
             self._bus.kill()
             self._bus.wait()
-            for sock in (*self._sockets.values(), self._watch, self._control):
+            for sock in (*self._sockets.values(), self._watch, self._control, self._states):
                 sock.close()
             for group in self._groups:
                 with contextlib.suppress(OSError):  # another test's process may be in it

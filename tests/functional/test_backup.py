@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
+import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from mcpd.backup import archive, backups
 from tests.functional.conftest import MakeDaemon
 from tests.functional.test_mcpctl import MCPCTL, NOBODY, answer, at, environment, mcpctl
 from tests.functional.test_migrate import KILLS, count, many
+from tests.functional.writer import writing
 from tests.unit.legacy.conftest import dump
 
 
@@ -56,6 +60,29 @@ def test_every_write_acknowledged_before_is_in_the_backup(make_daemon: MakeDaemo
     assert count(Path(restored["replaced"]), "activities") == acknowledged[-1]
     daemon.start()
     assert answer(mcpctl("--json", "status", *at(daemon)))["stats"]["total_activities"] == made["rows"]["activities"]
+
+
+def test_what_a_thousand_writes_a_second_had_answered_before_is_in_the_backup_which_is_of_one_moment(
+    make_daemon: MakeDaemon, tmp_path: Path
+) -> None:
+    daemon = make_daemon()
+    with writing(daemon.port, 1000) as written:
+        began_ns = time.monotonic_ns()
+        made = answer(mcpctl("--json", "backup", "now", "--directory", str(tmp_path / "backups"), *at(daemon)))
+        ended_ns = time.monotonic_ns()
+    assert (written.failed, written.per_s(began_ns, ended_ns) > 0) == ([], True)
+    daemon.stop()
+    answer(mcpctl("--json", "backup", "restore", made["path"], *at(daemon)))
+    db = sqlite3.connect(daemon.database)
+    restored = {number for (number,) in db.execute("SELECT id FROM activities")}
+    acknowledged = written.before(began_ns)
+    assert len(acknowledged) >= 200
+    assert acknowledged <= restored
+    assert restored == set(range(1, len(restored) + 1)), "each write has the one before it"
+    audited = db.execute("SELECT count(*) FROM audit WHERE resource = 'log_activity'").fetchone()[0]
+    assert audited == len(restored), "what was committed together is there together"
+    assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    db.close()
 
 
 @pytest.fixture
@@ -116,6 +143,27 @@ def test_who_may_not_is_told_what_to_do(options: list[str], tmp_path: Path) -> N
             path.chmod(path.stat().st_mode | 0o055)
     done = mcpctl("backup", "now", "--directory", str(tmp_path / "b"), *options, user=NOBODY)
     assert (done.returncode, "run as root" in done.stderr) == (77, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "topics"),
+    [
+        ("success", "0", []),
+        ("exit-code", "75", ["alert.raised"]),
+        ("oom-kill", "KILL", ["backup.failed", "alert.raised"]),
+    ],
+)
+def test_the_unit_has_an_alert_left_when_it_has_failed(
+    result: str, status: str, topics: list[str], options: list[str], database: Path
+) -> None:
+    command = [sys.executable, "-m", "mcpd.daemons.backup", "--alert", *options]
+    variables = environment() | {"SERVICE_RESULT": result, "EXIT_STATUS": status}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    said = f"<1>no backup was made: {result} ({status}); mcpctl logs backup says why\n"
+    assert done.stderr == (said if topics else "")
+    db = sqlite3.connect(database)
+    assert [topic for (topic,) in db.execute("SELECT topic FROM events ORDER BY seq")] == topics
+    db.close()
 
 
 def killed(words: list[str], after_s: float) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import random
 import resource
 import signal
@@ -180,6 +182,24 @@ def test_somebody_elses_database_in_tmp_is_read_while_it_is_written(state: list[
         writer.communicate(timeout=10)
         for suffix in ("", "-wal", "-shm"):
             Path(f"{source}{suffix}").unlink(missing_ok=True)
+
+
+def test_who_looks_on_sees_how_far_it_is(state: list[str], tmp_path: Path) -> None:
+    source = many(tmp_path / "mcp_state.db", 20_000)
+    ours, theirs = pty.openpty()
+    command = [*MCPCTL, "migrate", "--from", str(source), *state]
+    with subprocess.Popen(
+        command, env=environment() | {"TERM": "xterm"}, stdout=subprocess.DEVNULL, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(ours, 65536):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    assert "rows of mcp_state.db" in shown.decode()
+    assert "%" in shown.decode()
 
 
 def test_killed_at_any_moment_it_has_done_all_or_nothing(state: list[str], target: Path, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ its machine's journal is part of the report.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -40,10 +41,18 @@ class Packages:
     def previous(self) -> Path:
         return self._renumbered("~1")
 
-    def _renumbered(self, suffix: str) -> Path:
+    @cached_property
+    def later(self) -> Path:
+        """A version that changes the schema."""
+        step = "usr/lib/python3/dist-packages/mcpd/store/migrations/999_later.sql"
+        return self._renumbered("+2", {step: "CREATE TABLE later (x TEXT) STRICT;\n"})
+
+    def _renumbered(self, suffix: str, more: Mapping[str, str] = MappingProxyType({})) -> Path:
         name, version, architecture = self.current.name.split("_")
         tree, deb = self.output / f"tree{suffix}", self.output / f"{name}_{version}{suffix}_{architecture}"
         run("dpkg-deb", "--raw-extract", self.current, tree)
+        for path, text in more.items():
+            (tree / path).write_text(text)
         control = tree / "DEBIAN" / "control"
         control.write_text(control.read_text().replace(f"Version: {version}\n", f"Version: {version}{suffix}\n"))
         run("dpkg-deb", "--root-owner-group", "--build", tree, deb)

@@ -263,11 +263,18 @@ def test_bad_files_are_reported_and_cost_their_own_agents_only(guest: Guest) -> 
     # Whether a directory is there is known only when file systems are mounted: systemd looks before it starts.
     assert "Assertion failed" in complaint(guest, "systemctl", "start", "mcp-agent@nodir.service")
     assert guest.show("mcp-terminal@nodir.socket", "ConditionResult") == "no"
+    assert failed_checks(guest) == []
     assert "did you mean 'user'?" in complaint(guest, "mcpctl", "agent", "show", "typo")
     assert guest.exec("systemctl", "--failed", "--plain", "--no-legend") == ""
     for name in bad:
         guest.exec("mcpctl", "agent", "remove", name)
     assert listed(guest)["faults"] == []
+
+
+def failed_checks(guest: Guest) -> list[str]:
+    """What mcpctl health finds wrong."""
+    found = json.loads(guest.exec("sh", "-c", "mcpctl --json health || true"))
+    return [check["name"] for check in found["checks"] if check["outcome"] == "failed"]
 
 
 def test_agents_come_and_go(guest: Guest) -> None:
@@ -283,6 +290,7 @@ def test_agents_come_and_go(guest: Guest) -> None:
     guest.exec("mcpctl", "agent", "remove", "queue-manager")
     assert listed(guest)["masked"] == ["queue-manager"]
     assert guest.exec("ss", "-Hltn", "sport = :8098") == ""
+    assert failed_checks(guest) == [], "neither is missed"
     guest.exec("rm", f"{FOLDER}/queue-manager.toml")
     guest.exec("systemctl", "daemon-reload")
     guest.exec("systemctl", "restart", MANAGER)

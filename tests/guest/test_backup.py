@@ -15,8 +15,9 @@ def backups(guest: Guest) -> list[str]:
     return sorted(guest.exec("find", BACKUPS, "-name", "mcp_backup_*").split())
 
 
-def last_event(guest: Guest) -> tuple[str, dict[str, object]]:
-    query = "select topic || ' ' || data from events where topic like 'backup.%' order by seq desc limit 1"
+def last_event(guest: Guest, but: str = "") -> tuple[str, dict[str, object]]:
+    which = f"topic like 'backup.%' and topic <> '{but}'"
+    query = f"select topic || ' ' || data from events where {which} order by seq desc limit 1"
     found = guest.exec("runuser", "-u", "mcpd", "--", "sqlite3", "/var/lib/mcpd/mcp.db", query)
     topic, _, data = found.partition(" ")
     return topic, json.loads(data)
@@ -67,6 +68,58 @@ def test_a_backup_is_made_and_proved_while_writes_go_on_and_can_be_restored(gues
     assert guest.call("heartbeat", agent="load-1").status == 200
 
 
+def test_a_backup_keeps_what_agents_have_on_their_screens(guest: Guest) -> None:
+    guest.exec("mcpctl", "agent", "start", "backend-api")
+    guest.exec("mcpctl", "send", "backend-api", "echo on the screen $((6*7))")
+    seen = "until mcpctl capture backend-api | grep -q 'on the screen 42'; do sleep 0.2; done"
+    guest.exec("timeout", "30", "sh", "-c", seen)
+    guest.exec("systemctl", "start", UNIT)
+    shown = json.loads(guest.exec("mcpctl", "--json", "backup", "show"))
+    found = {agent["name"]: agent for agent in shown["agents"]}
+    assert len(found) == 9
+    agent = found["backend-api"]
+    assert (agent["unit"], agent["unseen"], agent["user"]) == ("active", "", "mcp-agent")
+    assert agent["cwd"] == agent["workdir"] == "/var/lib/mcp-agents/backend-api"
+    assert "claude-testing is not running" in found["testing"]["unseen"]
+    assert "on the screen 42" in guest.exec("mcpctl", "backup", "show", shown["path"], "backend-api")
+    guest.exec("systemctl", "stop", "mcpd-ttyd-control.socket", "mcpd-ttyd-manager.service")
+    guest.exec("systemctl", "start", UNIT)
+    absent = json.loads(guest.exec("mcpctl", "--json", "backup", "show"))["agents"]
+    assert all("mcpd-ttyd-manager cannot be reached" in agent["unseen"] for agent in absent)
+    guest.exec("systemctl", "start", "mcp.target")
+    guest.exec("mcpctl", "agent", "stop", "backend-api")
+
+
+def test_a_backup_reaches_nothing_that_could_hurt_an_agent(guest: Guest) -> None:
+    look = "find /run/mcpd -mindepth 1 >/var/backups/mcpd/.seen; find /run/dbus -mindepth 1 >>/var/backups/mcpd/.seen"
+    drop_in = f"[Service]\nExecStart=\nExecStart=/bin/sh -c '{look} 2>/dev/null || true'\n"
+    directory = "/run/systemd/system/mcpd-backup.service.d"
+    guest.exec("mkdir", "-p", directory)
+    guest.exec("sh", "-c", f'printf "$0" >{directory}/look.conf; systemctl daemon-reload', drop_in)
+    guest.exec("systemctl", "start", UNIT)
+    guest.exec("sh", "-c", f"rm {directory}/look.conf; systemctl daemon-reload")
+    assert guest.exec("cat", f"{BACKUPS}/.seen").split() == ["/run/mcpd/states.sock"]
+
+
+def test_a_backup_that_is_killed_is_an_alert(guest: Guest) -> None:
+    directory = "/run/systemd/system/mcpd-backup.service.d"
+    guest.exec("mkdir", "-p", directory)
+    drop_in = "[Service]\nExecStart=\nExecStart=/bin/sleep 60\n"
+    guest.exec("sh", "-c", f'printf "$0" >{directory}/slow.conf; systemctl daemon-reload', drop_in)
+    guest.exec("systemctl", "start", "--no-block", UNIT)
+    guest.exec("timeout", "20", "sh", "-c", f"until systemctl kill --kill-whom=main -s KILL {UNIT}; do sleep 0.1; done")
+    guest.exec("timeout", "20", "sh", "-c", f"until systemctl -q is-failed {UNIT}; do sleep 0.1; done")
+    guest.exec("sh", "-c", f"rm {directory}/slow.conf; systemctl daemon-reload")
+    topic, data = last_event(guest)
+    assert (topic, data["source"]) == ("alert.raised", "backup")
+    assert "signal (KILL)" in str(data["message"])
+    assert str(data["message"]).endswith(backups(guest)[-1])
+    guest.exec("journalctl", "--sync")
+    assert "no backup was made: signal (KILL)" in guest.journal("-u", "mcpd-backup", "-p", "alert")
+    guest.exec("systemctl", "start", UNIT)
+    assert guest.status("mcpctl", "health") == 0
+
+
 def test_a_client_has_a_backup_made_that_its_server_cannot_touch(guest: Guest) -> None:
     made = json.loads(guest.exec("mcpctl", "--json", "call", "create_backup"))
     assert guest.exec("stat", "-c", "%U", made["path"]) == "mcpd\n"
@@ -87,8 +140,10 @@ def test_a_full_disk_fails_loudly_and_leaves_what_is_there(guest: Guest) -> None
         assert guest.show(UNIT, "ExecMainStatus") == "75"
         said = guest.entries("-u", "mcpd-backup", "-p", "err")
         assert any("disk is full" in str(entry["MESSAGE"]) or "No space" in str(entry["MESSAGE"]) for entry in said)
-        topic, data = last_event(guest)
+        assert last_event(guest)[0] == "alert.raised"
+        topic, data = last_event(guest, but="alert.raised")
         assert (topic, data["directory"]) == ("backup.failed", BACKUPS)
+        assert "no backup was made" in guest.journal("-u", "mcpd-backup", "-p", "alert")
         assert guest.status("mcpctl", "health") == 1
         assert guest.request("/api/mcp/health").status == 200, "a failed backup is no reason to refuse callers"
     finally:

@@ -26,6 +26,9 @@ watch_s = 3
 interval_s = 0.5
 latency_ratio = 20
 """
+UNKNOWN = "sleep runs in it, and what starting that a second time does is not known"
+CLAUDE = "#!/bin/sh\necho claude was called with: $*\nsleep 100000\n"
+SESSIONS = {"testing": "sh /usr/local/bin/claude", "master": "sh", "database": "sleep 100000", "shared-context": "sh"}
 KNOCK = """
 import json, signal, socket, time
 stop = []
@@ -79,8 +82,9 @@ def write_to_old(guest: Guest, text: str) -> None:
     assert guest.request("/api/mcp/activities", {"agent": "testing", "activity": text}).body == {"success": True}
 
 
-def topics(guest: Guest) -> list[str]:
-    query = "select topic from events where topic like 'cutover.%' order by seq"
+def switches(guest: Guest) -> list[str]:
+    """The topics of the events about switches."""
+    query = "select topic from events where topic like 'cutover.%' and topic <> 'cutover.session' order by seq"
     return guest.exec("sqlite3", "/var/lib/mcpd/mcp.db", query).split()
 
 
@@ -101,14 +105,57 @@ def old(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Guest:
     guest.exec("timeout", "20", "sh", "-c", "until curl -sf http://127.0.0.1:8099/api/mcp/status; do sleep 0.1; done")
     for number in range(50):
         write_to_old(guest, f"old {number}")
+    guest.exec("sh", "-c", f"printf '%s' '{CLAUDE}' >/usr/local/bin/claude; chmod +x /usr/local/bin/claude")
+    for name, program in SESSIONS.items():
+        in_session(guest, "new-session", "-d", "-s", f"claude-{name}", "-c", OLD, program)
     return guest
+
+
+def in_session(guest: Guest, *words: str) -> str:
+    """Give erik's own tmux server a command."""
+    return guest.exec("runuser", "-u", "erik", "--", "env", "-C", OLD, "tmux", *words)
+
+
+def sessions(guest: Guest) -> set[str]:
+    return set(in_session(guest, "list-sessions", "-F", "#{session_name}").split())
+
+
+def the_sessions_were_adopted_and_go_on(guest: Guest, found: list[dict[str, Any]]) -> None:
+    became = {each["session"]: (each["agent"], each["outcome"], each["why"]) for each in found}
+    assert became == {
+        "claude-testing": ("testing", "adopted", ""),
+        "claude-master": ("master", "adopted", ""),
+        "claude-database": ("database", "left running", UNKNOWN),
+        "claude-shared-context": (None, "left running", "no agent of mcpd has this name"),
+    }  # fmt: skip
+    assert sessions(guest) == set(became), "none is ended"
+    testing = next(each for each in found if each["session"] == "claude-testing")
+    assert (testing["user"], testing["cwd"], testing["program"]) == ("erik", OLD, "claude")
+    assert "claude was called with:" in guest.exec("cat", testing["saved"])
+    assert guest.exec("stat", "-c", "%U %a", testing["saved"]) == "mcpd 640\n"
+    seen = "until mcpctl capture testing | grep -q 'claude was called with: --continue'; do sleep 0.2; done"
+    guest.exec("timeout", "30", "sh", "-c", seen)
+    for name in ("testing", "master"):
+        shown = mcpctl(guest, "agent", "show", name)
+        assert (shown["user"], shown["workdir"], shown["state"], shown["command"]) == ("erik", OLD, "active", "")
+    assert guest.exec("systemctl", "show", "--value", "-p", "User", "mcp-agent@testing") == "erik\n"
+    assert guest.status("ls", "/run/systemd/system/mcp-agent@testing.service.d/60-adopted.conf") != 0, "this once only"
+    exported = in_session(guest, "show-environment", "-t", "=claude-database")
+    assert "MCP_DB_PATH=/var/lib/mcpd/mcp.db\n" in exported
+    assert "CLAUDE_AGENT_NAME=database\n" in exported
+    told = {each["session"]: each for each in mcpctl(guest, "migrate", "sessions")}
+    assert told["claude-testing"]["why"] == "mcp-agent@testing.service runs already"
+    guest.exec("sh", "-c", told["claude-master"]["commands"][-1])
+    assert "claude-master" not in sessions(guest), "the command that is told ends the session"
+    in_session(guest, "new-session", "-d", "-s", "claude-master", "-c", OLD, "sh")
 
 
 def test_from_the_old_system_to_mcpd_back_and_forward_again(old: Guest) -> None:
     guest = old
     assert mcpctl(guest, "baseline", "--requests", "50")["server"] == "legacy"
     with knocking(guest) as knocks:
-        done = mcpctl(guest, "migrate", "--cutover", "--watch", "--timezone", "UTC")
+        done = mcpctl(guest, "migrate", "--cutover", "--watch", "--adopt", "--timezone", "UTC")
+    the_sessions_were_adopted_and_go_on(guest, done["sessions"])
     print(
         f"cut-over: refused for {done['outage_us'] / 1000:.0f} ms by itself, {knocks['outage_ms']:.0f} ms from outside"
     )
@@ -127,6 +174,8 @@ def test_from_the_old_system_to_mcpd_back_and_forward_again(old: Guest) -> None:
     assert (done["direction"], done["state"], done["reason"]) == ("rollback", "rolled back", "for the test")
     status = guest.request("/api/mcp/status").body
     assert (status["server_running"], status["stats"]["total_activities"]) == (True, 50)
+    assert sessions(guest) == {f"claude-{name}" for name in SESSIONS}
+    assert f"MCP_DB_PATH={DATABASE}\n" in in_session(guest, "show-environment", "-t", "=claude-testing")
     assert guest.exec("systemctl", "show", "--value", "-p", "User", f"mcp-legacy@{SCRIPT}") == "erik\n"
     assert guest.status("systemctl", "is-active", "mcp.target", "mcpd-rpc.socket", "mcpd-rpc.service") != 0
     assert guest.status("systemctl", "is-enabled", "mcp.target") != 0
@@ -146,7 +195,7 @@ def test_from_the_old_system_to_mcpd_back_and_forward_again(old: Guest) -> None:
     assert [each["direction"] for each in shown["cutovers"]] == ["forward", "rollback", "cutover"]
     assert shown["baselines"]["legacy"]["requests"] == 50
     assert "SUCCESS".lower() in guest.exec("mcpctl", "migrate", "status").lower()
-    assert topics(guest) == [
+    assert switches(guest) == [
         "cutover.baseline", "cutover.cutover", "cutover.switched", "cutover.watching", "cutover.success",
         "cutover.rollback", "cutover.rolled_back", "cutover.forward", "cutover.switched",
     ]  # fmt: skip
@@ -179,7 +228,7 @@ def test_a_user_s_report_leads_back_while_it_is_watched(old: Guest) -> None:
     command = [str(GUEST), "exec", guest.name, "mcpctl", "migrate", "--cutover", "--watch", "--timezone", "UTC"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
         until_s = time.monotonic() + 30
-        while topics(guest)[-1] != "cutover.watching" and time.monotonic() < until_s:
+        while switches(guest)[-1] != "cutover.watching" and time.monotonic() < until_s:
             time.sleep(0.2)
         guest.exec("mcpctl", "migrate", "report", "--reason", "all is grey")
         output, _ = watching.communicate(timeout=60)
@@ -189,6 +238,22 @@ def test_a_user_s_report_leads_back_while_it_is_watched(old: Guest) -> None:
     assert guest.request("/api/mcp/status").body["server_running"] is True
     first = mcpctl(guest, "migrate", "status")["cutovers"][1]
     assert (first["state"], first["reason"]) == ("rolled back", "report: 1 of users")
+
+
+def test_a_terminal_that_cannot_be_opened_leads_back(old: Guest) -> None:
+    guest = old
+    command = [str(GUEST), "exec", guest.name, "mcpctl", "migrate", "--cutover", "--watch", "--timezone", "UTC"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        until_s = time.monotonic() + 30
+        while switches(guest)[-1] != "cutover.watching" and time.monotonic() < until_s:
+            time.sleep(0.2)
+        guest.exec("systemctl", "stop", "mcp-terminal@testing.socket")
+        output, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 1
+    assert output.endswith("ROLLED BACK\n")
+    last = next(each for each in mcpctl(guest, "migrate", "status")["cutovers"] if each["direction"] == "cutover")
+    assert (last["state"], last["reason"].partition(":")[0]) == ("rolled back", "terminals")
+    assert guest.request("/api/mcp/status").body["server_running"] is True
 
 
 def test_an_mcpd_that_cannot_start_leaves_the_old_system_in_place(old: Guest) -> None:

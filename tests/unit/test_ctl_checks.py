@@ -187,6 +187,11 @@ def test_ports_that_no_unit_has_are_not_asked_for() -> None:
     assert ports.judge(None, {8100: [NGINX]}) == []
 
 
+def test_a_unit_whose_condition_is_not_met_has_no_port() -> None:
+    unneeded = dataclasses.replace(STOPPED, condition=False)
+    assert ports.judge({unneeded.name: unneeded}, {}) == []
+
+
 def test_a_holder_whom_the_kernel_hides_is_called_so() -> None:
     assert str(SOMEBODY) == "another user's process on 127.0.0.1:8100 (root may see which)"
 

@@ -24,6 +24,8 @@ COMPUTED = {
     ("backup/nightly.py", "topic"): {"backup.finished", "backup.failed", "alert.raised"},
     ("ctl/cutover/record.py", "f'cutover.{direction}'"): SWITCHES,
     ("ctl/cutover/record.py", "topic"): SWITCHES,
+    ("ctl/cutover/record.py", "SESSION"): {"cutover.session"},
+    ("ctl/downgrade/flow.py", "TAKEN_BACK"): {"upgrade.taken_back"},
     ("tools/base.py", "topic"): set(CATALOGUE),  # Call.event itself
 }
 

@@ -31,7 +31,7 @@ BELOW = {
     | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"}
     | {"agents", "terminals", "backup", "compliance"},
     "legacy": BASE | {"store", "agents"},
-    "backup": BASE | {"store"},
+    "backup": BASE | {"store", "agents", "terminals"},
     "agents": BASE,
     "terminals": BASE | {"protocol", "store", "access", "agents"},
     "ctl": BASE

@@ -124,6 +124,7 @@ def test_the_exit_statuses_of_a_daemon_are_on_its_page(page: str) -> None:
     documented = {int(status) for status in items(section(page, "EXIT STATUS"), "Li")}
     fatal = {errors.ConfigError.exit_status, errors.StoreUnavailable.exit_status}
     fatal |= {errors.Unreachable.exit_status} if page == "mcpd-ttyd-manager.8" else set()  # the system bus
+    fatal |= {errors.SourceUnusable.exit_status} if page == "mcpd-migrate.8" else set()  # a snapshot's source
     if page == "mcpd-backup.8":
         fatal |= raised_by(ROOT / "mcpd" / "backup") - {errors.EX_SOFTWARE}
     assert documented == fatal | {0, errors.EX_USAGE}
@@ -239,7 +240,7 @@ def test_every_topic_is_in_its_page_with_its_meaning_and_its_data() -> None:
     documented = dict(zip(parts[1::2], parts[2::2], strict=True))
     assert list(documented) == list(events.CATALOGUE)
     for topic, kind in events.CATALOGUE.items():
-        fields = [field.name for field in msgspec.structs.fields(kind.data)]
+        fields = [field.encode_name for field in msgspec.structs.fields(kind.data)]
         data = f"Data:\n.Li {' , '.join(fields)} .\n" if fields else ""
         assert documented[topic] == f"{kind.meaning}\n{data}", topic
 

@@ -91,8 +91,9 @@ def judge_probe(name: str, probe: Probe, holders: Sequence[Holder] = ()) -> Chec
 
 
 def judge(units: Mapping[str, Unit] | None, listening: Mapping[int, Sequence[Holder]]) -> list[Check]:
-    """Judge every port that a unit of mcpd has, except mcpd-rpc's."""
-    wanted = {port: unit for unit in (units or {}).values() for port in unit.ports if port != RPC_PORT}
+    """Judge every port that a unit of mcpd has, except mcpd-rpc's and those of units whose condition is not met."""
+    needed = [unit for unit in (units or {}).values() if unit.is_active or unit.condition]
+    wanted = {port: unit for unit in needed for port in unit.ports if port != RPC_PORT}
     return [_judge_port(port, unit, listening.get(port, ())) for port, unit in sorted(wanted.items())]
 
 

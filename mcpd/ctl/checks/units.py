@@ -72,7 +72,8 @@ def gather() -> dict[str, Unit] | None:
         "mcpd-*.socket",
         TERMINALS,
     )
-    command = ["systemctl", "show", f"--property={_PROPERTIES}", *names]
+    # Without --all a pattern leaves out those that are stopped.
+    command = ["systemctl", "show", "--all", f"--property={_PROPERTIES}", *names]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as exc:

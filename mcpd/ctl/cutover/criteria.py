@@ -56,6 +56,12 @@ def _criterion(check: str) -> str:
     return "availability"
 
 
+def errors(entries: Iterable[Mapping[str, object]]) -> tuple[str, ...]:
+    """Return what the journal's *entries* (of journalctl's JSON) say, but for those about what is not judged."""
+    judged = (entry for entry in entries if not {entry.get("_SYSTEMD_UNIT"), entry.get("UNIT")} & _NOT_JUDGED)
+    return tuple(str(entry.get("MESSAGE")) for entry in judged)
+
+
 def decide(looks: Sequence[Mapping[str, str]], settings: Cutover) -> str | None:
     """Return why to roll back after *looks* (what was wrong at each, the newest last); None to go on."""
     if not looks:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcpd.ctl.cutover.adopting import Outcome
 from mcpd.legacy import migration
 from mcpd.store import cutovers, events
 from mcpd.store.cutovers import Baseline, Cutover
 from mcpd.store.database import Database, store_errors
 
-REPORT, ALERT = "cutover.report", "cutover.alert"
+REPORT, ALERT, SESSION = "cutover.report", "cutover.alert", "cutover.session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,16 @@ class Record:
             events.add(
                 db, now_us(), topic, None, {"cutover": number, **{k: v for k, v in more.items() if v is not None}}
             )
+
+    def keep_sessions(self, number: int | None, outcomes: Sequence[Outcome]) -> None:
+        """Note what became of the sessions that the switch *number*, or nobody's, found; an event for each."""
+        found = [outcome.as_json() for outcome in outcomes]
+        with self.opened() as db, db.transaction():
+            if number is not None:
+                cutovers.keep_sessions(db, number, json.dumps(found))
+            for outcome in found:
+                said = {name: outcome[name] for name in ("session", "user", "socket", "agent", "outcome", "why")}
+                events.add(db, now_us(), SESSION, None, {"cutover": number, **said})
 
     def tell(self, topic: str, **data: object) -> None:
         """Add an event of *topic*."""

@@ -36,6 +36,12 @@ class Knocker:
         self._stop.set()
         self._thread.join()
 
+    def wait_answered(self) -> None:
+        """Wait until the port takes connections, half a minute at most."""
+        until_s = time.monotonic() + _SETTLE_S
+        while not self.is_answered and time.monotonic() < until_s:
+            time.sleep(_KNOCK_EVERY_S)
+
     def _run(self) -> None:
         refused_ns: int | None = None
         while not self._stop.is_set():
@@ -72,8 +78,7 @@ def switch(target: str, answers: Callable[[], object]) -> int:
                 if time.monotonic() > until_s:
                     raise
                 time.sleep(0.05)
-        while not knocker.is_answered and time.monotonic() < until_s:
-            time.sleep(_KNOCK_EVERY_S)
+        knocker.wait_answered()
     return knocker.outage_us
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -54,12 +55,12 @@ def _look(flow: Flow, since_us: int, files: Sequence[Path] | None) -> Look:
 
 def _errors(since_us: int) -> tuple[str, ...]:
     """Return what mcpd's units logged as errors since then."""
-    command = ["journalctl", "--quiet", "--priority=err", f"--since=@{since_us / 1e6:.6f}", "--output=cat", *_JOURNAL]
+    command = ["journalctl", "--quiet", "--priority=err", f"--since=@{since_us / 1e6:.6f}", "--output=json", *_JOURNAL]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise Unreachable(f"journalctl: {exc}") from exc
-    return tuple(line for line in done.stdout.splitlines() if line)
+    return criteria.errors(map(json.loads, done.stdout.splitlines()))
 
 
 def _tell(flow: Flow, number: int, wrong: Mapping[str, str], before: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from mcpd import config
 from mcpd.backup import age, archive, backups, nightly, retention
+from mcpd.backup.agents import State, States
 from mcpd.backup.retention import Rules
 from mcpd.config import Config
 from mcpd.errors import ConfigError, Error, SourceUnusable, StoreUnavailable
@@ -78,7 +80,7 @@ def test_a_backup_says_what_it_holds_and_is_whole(made: Path, database: Path) ->
     assert found.manifest == archive.peek(made).manifest
     assert found.manifest.rows["activities"] == 20
     assert found.manifest.schema_version == schema.migrations()[-1].version
-    assert [file.name for file in found.manifest.files] == ["mcp.db", "config/mcpd.toml"]
+    assert [file.name for file in found.manifest.files] == ["config/mcpd.toml", "mcp.db"]
     assert made.stat().st_mode & 0o777 == 0o640
     assert sorted(made.parent.iterdir()) == [made]
     assert backups.all_of(made.parent) == [made]
@@ -167,6 +169,35 @@ def test_an_archive_that_is_not_as_it_says_is_refused_before_anything_is_touched
         backups.verify(changed)
     assert dump(database) == before
     assert [path.name for path in database.parent.iterdir() if "replaced" in path.name] == []
+
+
+STATES = States([State("a", lines=2, above=1), State("b", unseen="it does not run")], {"a": "history\nscreen ü\n"})
+
+
+def test_what_agents_were_at_is_read_without_the_database_behind_it(database: Path, tmp_path: Path) -> None:
+    path = backups.make(database, {}, tmp_path / "backups", states=STATES).path
+    found, contents = backups.look(path, names=["states/a.txt", "states/b.json", "states/none.txt"])
+    assert found.manifest.agents == STATES.agents
+    assert contents.keys() == {"states/a.txt", "states/b.json"}
+    assert contents["states/a.txt"].decode() == STATES.texts["a"]
+    assert json.loads(contents["states/b.json"])["unseen"] == "it does not run"
+    assert backups.verify(path).manifest.agents == STATES.agents
+    with tarfile.open(path) as tar:
+        assert tar.getnames()[-1] == "mcp.db"
+    changed = rewritten(path, lambda name, content: (name, content.replace(b"screen", b"scream")))
+    with pytest.raises(SourceUnusable, match=r"damaged: states/a\.txt is not as its manifest says"):
+        backups.look(changed, names=["states/a.txt"])
+    with pytest.raises(SourceUnusable, match=r"the digest of states/a\.txt is not"):
+        backups.verify(changed)
+
+
+def test_an_archive_that_knows_nothing_of_agents_is_still_read(made: Path) -> None:
+    def without(name: str, content: bytes) -> tuple[str, bytes]:
+        if name != "manifest.json":
+            return name, content
+        return name, json.dumps({k: v for k, v in json.loads(content).items() if k != "agents"}).encode()
+
+    assert backups.verify(rewritten(made, without)).manifest.agents == []
 
 
 def test_an_archive_of_a_newer_schema_is_refused(made: Path, database: Path, tmp_path: Path) -> None:
@@ -270,19 +301,50 @@ def test_the_nightly_backup_prunes_and_tells_of_itself(database: Path, tmp_path:
     assert (topic, data["path"], data["removed"]) == ("backup.finished", str(done.backup.path), [str(older)])
 
 
+def test_everything_that_an_administrator_wrote_is_in_a_backup(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etc = tmp_path / "etc"
+    written = ["default", "mcpd.toml", "tmux.conf", "agents.d/docs.toml", "tools.d/_my tool é.py"]
+    for name in written:
+        (etc / name).parent.mkdir(parents=True, exist_ok=True)
+        (etc / name).write_text(f"# {name}\n")
+    (etc / "agents.d" / "master.toml").symlink_to("/dev/null")  # one that is taken away
+    monkeypatch.setattr(config, "ADMIN_FILE", etc / "mcpd.toml")
+    monkeypatch.setattr(config, "ENVIRONMENT_FILE", etc / "default")
+    wanted = config.build(config.resolve([], []))
+    wanted = dataclasses.replace(wanted, tools=config.Tools(plugins=str(etc / "tools.d")))
+    made = backups.make(database, nightly.contents(wanted, [etc / "mcpd.toml"]), tmp_path / "backups")
+    assert [file.name for file in backups.verify(made.path).manifest.files] == [
+        "config/mcpd.toml", "config/default", "config/tmux.conf", "agents/docs.toml", "tools/_my tool é.py", "mcp.db",
+    ]  # fmt: skip
+
+
 def test_a_backup_that_fails_is_an_event_and_prunes_nothing(database: Path, made: Path, tmp_path: Path) -> None:
     older = made.with_name(archive.file_name(NEWEST - timedelta(days=3000)))
     shutil.copy(made, older)
     with pytest.raises(ConfigError, match="expected an age recipient, got 'nobody'"):
         nightly.run(settings(database, made.parent, recipient="nobody"), [])
-    (topic, data), (alert, shown) = told(database)[-2:]
+    topic, data = told(database)[-1]
     assert (topic, "nobody" in str(data["error"])) == ("backup.failed", True)
-    assert (alert, shown) == ("alert.raised", {"source": "backup", "message": data["error"]})
     assert older.exists()
     absent = settings(tmp_path / "none.db", made.parent)
     with pytest.raises(ConfigError, match="there is no database"):
         nightly.run(absent, [])
     assert not (tmp_path / "none.db").exists()
+
+
+def test_an_alert_names_the_newest_backup_and_tells_of_a_run_that_could_not(database: Path, made: Path) -> None:
+    wanted = settings(database, made.parent)
+    nightly.alert(wanted, "exit-code", "75")
+    message = f"no backup was made: exit-code (75); the newest is {made}"
+    assert told(database) == [("alert.raised", {"source": "backup", "message": message})]
+    made.unlink()
+    nightly.alert(wanted, "timeout", "TERM")
+    failed, alert = told(database)[1:]
+    assert failed == ("backup.failed", {"directory": str(made.parent), "error": "it was ended: timeout (TERM)"})
+    message = "no backup was made: timeout (TERM); the newest is none"
+    assert alert == ("alert.raised", {"source": "backup", "message": message})
 
 
 def test_without_age_it_is_said_what_is_missing(

@@ -86,3 +86,13 @@ def test_a_percentile_is_a_duration_that_so_many_do_not_exceed(durations: list[i
     assert found in durations
     assert sum(duration <= found for duration in durations) >= share * len(durations)
     assert sum(duration < found for duration in durations) < share * len(durations)
+
+
+def test_errors_of_a_backup_say_nothing_about_the_cut_over_either() -> None:
+    entries: list[dict[str, object]] = [
+        {"MESSAGE": "no backup was made", "_SYSTEMD_UNIT": "mcpd-backup.service"},
+        {"MESSAGE": "Failed to start", "_SYSTEMD_UNIT": "init.scope", "UNIT": "mcpd-backup.service"},
+        {"MESSAGE": "it broke", "_SYSTEMD_UNIT": "mcpd-rpc.service"},
+        {"MESSAGE": [255, 254], "_SYSTEMD_UNIT": "mcpd-rpc.service"},
+    ]
+    assert criteria.errors(entries) == ("it broke", "[255, 254]")

@@ -7,7 +7,7 @@ import msgspec
 import orjson
 import pytest
 
-from mcpd.protocol import event_data, events
+from mcpd.protocol import duty_data, event_data, events
 from mcpd.protocol.events import CATALOGUE
 from mcpd.protocol.topics import Topics
 
@@ -59,7 +59,6 @@ def test_the_groups_are_those_that_events_are_promised_of() -> None:
 
 
 def test_no_type_is_left_over() -> None:
-    defined = {
-        name for name, kind in vars(event_data).items() if isinstance(kind, type) and issubclass(kind, event_data.Data)
-    }
+    types = {**vars(event_data), **vars(duty_data)}
+    defined = {name for name, kind in types.items() if isinstance(kind, type) and issubclass(kind, event_data.Data)}
     assert defined - {"Data"} == {kind.data.__name__ for kind in CATALOGUE.values()}

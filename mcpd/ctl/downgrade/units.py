@@ -1,0 +1,46 @@
+"""Nobody at the database for a while: mcpd's daemons and all that would start them stopped, agents left running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mcpd.ctl.cutover import switching
+from mcpd.ctl.cutover.switching import MCPD
+
+_DAEMONS = ("mcpd-*.socket", "mcpd-*.path", "mcpd-*.timer", "mcp-terminal@*.socket", "mcpd-*.service")
+_WATCHES = "mcp-watch@*.service"  # each wants the manager's socket, again and again
+
+
+@dataclass(slots=True)
+class Pause:
+    """What was stopped; ``outage_us`` is how long port 8099 refused callers, once it is over."""
+
+    outage_us: int = 0
+
+
+@contextmanager
+def paused() -> Iterator[Pause]:
+    """Stop the daemons for the block, whichever way it ends; those of a stopped target stay stopped afterwards."""
+    pause, was_active = Pause(), switching.is_active(MCPD)
+    watches = [line.split()[0] for line in _listed(_WATCHES) if line]
+    with switching.Knocker() as knocker:
+        try:
+            # The target itself goes on: agents stop with it.
+            switching.systemctl("stop", *_DAEMONS, _WATCHES)
+            yield pause
+        finally:
+            switching.systemctl("daemon-reload")
+            switching.systemctl("reset-failed", *_DAEMONS)
+            if was_active:
+                switching.systemctl("start", MCPD)
+                if watches:
+                    switching.systemctl("start", *watches)
+                knocker.wait_answered()
+    pause.outage_us = knocker.outage_us
+
+
+def _listed(pattern: str) -> list[str]:
+    shown = switching.systemctl("list-units", "--plain", "--no-legend", "--no-pager", "--state=active", pattern)
+    return shown.splitlines()
