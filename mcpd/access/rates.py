@@ -29,15 +29,18 @@ class Rates:
         interval_us = self._interval_us
         if not interval_us:
             return
-        full_at_us = self._full_at_us
         key = (caller, method)
-        at_us = full_at_us.get(key, 0.0)
-        at_us = (max(now_us, at_us)) + interval_us
+        at_us = self._full_at_us.get(key)
+        if at_us is None:
+            if len(self._full_at_us) >= self._max:
+                self._make_room(now_us)
+            at_us = now_us
+        elif at_us < now_us:
+            at_us = now_us
+        at_us += interval_us
         if at_us - now_us > MINUTE_US + _SLACK_US:
             raise self._refused(method, at_us, now_us)
-        if len(full_at_us) >= self._max and key not in full_at_us:
-            self._make_room(now_us)
-        full_at_us[key] = at_us
+        self._full_at_us[key] = at_us
 
     def _refused(self, method: str, at_us: float, now_us: int) -> RateLimited:
         wait_s = max(math.ceil((at_us - now_us - MINUTE_US - _SLACK_US) / 1e6), 1)

@@ -34,6 +34,7 @@ from mcpd.store.audit import Entry
 from mcpd.store.database import Database
 from mcpd.store.turn import Turn
 from mcpd.tools.base import Arguments, Call, Result, Tool
+from mcpd.tools.registry import AnyTool
 
 NO_CAPABILITIES: Mapping[str, Any] = MappingProxyType({})
 
@@ -146,7 +147,7 @@ def call_tool(work: Work, params: dict[str, Any]) -> bytes:
         return _run(work, tool, _convert(tool, arguments), arguments, started_ns)
     except Error as error:
         entry = _entry(work, _outcome(error), arguments, started_ns)
-        work.turn.run(lambda: _note(work, entry))
+        work.turn.run(lambda: _note(work, entry, work.site.tools.get(name)))
         raise
 
 
@@ -180,33 +181,26 @@ def _run(work: Work, tool: Tool[Any, Any], converted: Arguments, arguments: obje
             raise ToolFailed("this consent was used meanwhile; call again")
         result: Result = tool.call(call, converted)
         if not converted.dry_run:
-            _note(work, _entry(work, "ok", arguments, started_ns))
+            _note(work, _entry(work, "ok", arguments, started_ns), tool)
         return result
 
     dry_run = converted.dry_run
     result = work.turn.run(change, keep=not dry_run, single=tool.read_only and not dry_run)
     if converted.dry_run:
         entry = _entry(work, "dry_run", arguments, started_ns)
-        work.turn.run(lambda: _note(work, entry))
+        work.turn.run(lambda: _note(work, entry, tool))
     return msgspec.json.encode(result)
 
 
-def _note(work: Work, entry: Entry) -> None:
+def _note(work: Work, entry: Entry, tool: AnyTool | None) -> None:
     """Write the audit row, and that of the access where the tool is declared sensitive."""
     audit.add(work.db, entry)
-    tool = work.site.tools.get(work.tool or "")
-    if tool is not None and work.site.logs_accesses and entry.outcome != "input_required":
-        what = ("tools/call", tool.name)
-        note_access(
-            work.db,
-            work.now_us,
-            work.caller,
-            what,
-            tool.classification,
-            entry.outcome,
-            work.request_id,
-            entry.arguments,
-        )
+    if tool is None or not tool.is_sensitive or not work.site.logs_accesses or entry.outcome == "input_required":
+        return
+    what = ("tools/call", tool.name)
+    note_access(
+        work.db, work.now_us, work.caller, what, tool.classification, entry.outcome, work.request_id, entry.arguments
+    )
 
 
 def _entry(work: Work, outcome: str, arguments: object, started_ns: int) -> Entry:

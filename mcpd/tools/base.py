@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mcpd.access.scopes import Scope
-from mcpd.compliance.classes import Classification
+from mcpd.compliance.classes import Classification, is_sensitive
 from mcpd.protocol.content import Icon
 from mcpd.protocol.params import HeaderParam, header_params
 from mcpd.store import agents, events
@@ -85,6 +85,11 @@ class Description:
     open_world: bool = False
     icons: tuple[Icon, ...] = ()
     classification: Classification = "internal"
+
+    @cached_property
+    def is_sensitive(self) -> bool:
+        """Whether each use is logged."""
+        return is_sensitive(self.classification)
 
     @property
     def needs(self) -> Scope:

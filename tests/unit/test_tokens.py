@@ -62,7 +62,11 @@ def test_a_token_says_who_calls_and_what_it_may() -> None:
     assert caller.scopes == {"read", "write"}
     assert asked == [("t1", "ci")]
     claims = jwt.decode(
-        token, AUTHORITY.key, ["HS256"], audience="https://box.example:8099/mcp", options={"verify_iat": False, "verify_exp": False}
+        token,
+        AUTHORITY.key,
+        ["HS256"],
+        audience="https://box.example:8099/mcp",
+        options={"verify_iat": False, "verify_exp": False},
     )
     assert (claims["iss"], claims["exp"] - claims["iat"]) == ("https://box.example:8099", 86_400)
     assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "at+jwt"}
