@@ -10,11 +10,12 @@ import grp
 import ipaddress
 import os
 import pwd
+import re
 import socket
 import struct
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcpd.access.cgroups import agent_of
 from mcpd.access.sockdiag import socket_owner
@@ -22,19 +23,24 @@ from mcpd.errors import AccessDenied
 
 _CREDENTIALS = struct.Struct("=iII")
 _CACHE_S = 30.0
+_AGENT = "agent:"
+_FORWARDED = re.compile(rb"unknown|uid=([0-9]{1,10})(?:;agent=([a-z0-9-]{1,64}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls: ``name`` for audit and journal, ``admitted`` and, if not, why in ``refusal``.
 
-    ``is_agent`` where it is an agent, or a user whom only agents' files make one who may call.
+    ``is_agent`` where it is an agent, or a user whom only agents' files make one who may call; ``uid`` where the kernel
+    tells. ``vouches`` for one of mcpd's own daemons, which says for whom it calls.
     """
 
     name: str
     admitted: bool
     refusal: str = ""
     is_agent: bool = False
+    uid: int | None = None
+    vouches: bool = False
 
     def require_admitted(self) -> None:
         """Raise ``AccessDenied`` unless this caller may use mcpd."""
@@ -67,9 +73,34 @@ class Callers:
             return REMOTE
         pid, uid = _peer(connection)
         if uid is None:
-            return Caller("unknown", True) if self._open else UNKNOWN
+            return self._unknown()
         if pid is not None and self._agent_users is not None and (agent := agent_of(pid, uid)) is not None:
-            return Caller(f"agent:{agent}", True, is_agent=True)
+            return _agent(agent, uid)
+        known = self._know(uid)
+        return replace(known, vouches=True) if pid is not None and uid == os.geteuid() else known
+
+    def on_behalf(self, caller: Caller, said: bytes | None) -> Caller:
+        """Return for whom *caller* calls, who *said* so by ``forwarded`` (None: for itself).
+
+        Only mcpd's own daemons are believed, and only the facts: what follows from them is judged here, as if whom they
+        call for had connected.
+        """
+        if said is None:
+            return caller
+        if not caller.vouches:
+            return replace(caller, admitted=False, refusal="header Mcpd-Caller: only mcpd itself calls for others")
+        facts = _FORWARDED.fullmatch(said)
+        if facts is None:
+            return replace(caller, admitted=False, refusal="header Mcpd-Caller: expected uid=N or uid=N;agent=NAME")
+        if facts[1] is None:
+            return self._unknown()
+        uid = int(facts[1])
+        return self._know(uid) if facts[2] is None else _agent(facts[2].decode(), uid)
+
+    def _unknown(self) -> Caller:
+        return Caller("unknown", True) if self._open else UNKNOWN
+
+    def _know(self, uid: int) -> Caller:
         # The user database may be slow (LDAP) and does not change often.
         known = self._cache.get(uid)
         now = time.monotonic()
@@ -86,11 +117,11 @@ class Callers:
         else:
             name, member = user.pw_name, self._is_member(user)
         if self._open or member or uid in (0, os.geteuid()):
-            return Caller(name, True)
+            return Caller(name, True, uid=uid)
         if self._agent_users is not None and name in self._agent_users():
-            return Caller(name, True, is_agent=True)
+            return Caller(name, True, is_agent=True, uid=uid)
         hint = f"an administrator may run: usermod -aG {self._admin_group} {name}"
-        return Caller(name, False, f"user {name} is not in group {self._admin_group}; {hint}")
+        return Caller(name, False, f"user {name} is not in group {self._admin_group}; {hint}", uid=uid)
 
     def _is_member(self, user: pwd.struct_passwd) -> bool:
         try:
@@ -98,6 +129,18 @@ class Callers:
         except KeyError:
             return False
         return gid in os.getgrouplist(user.pw_name, user.pw_gid)
+
+
+def forwarded(caller: Caller) -> str:
+    """Return the facts about *caller* that ``Callers.on_behalf`` judges."""
+    if caller.uid is None:
+        return "unknown"
+    agent = caller.name.removeprefix(_AGENT)
+    return f"uid={caller.uid}" if agent == caller.name else f"uid={caller.uid};agent={agent}"
+
+
+def _agent(name: str, uid: int) -> Caller:
+    return Caller(f"{_AGENT}{name}", True, is_agent=True, uid=uid)
 
 
 def _is_local(connection: socket.socket) -> bool:

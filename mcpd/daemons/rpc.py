@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 import secrets
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -26,7 +25,8 @@ from mcpd.daemons.runtime import Sockets
 from mcpd.errors import Error
 from mcpd.plugins import loader
 from mcpd.plugins.base import Loaded, Plugin
-from mcpd.protocol.http import HttpLater
+from mcpd.protocol import headers
+from mcpd.protocol.http import HttpLater, HttpRequest
 from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server.core import Core, Exchange
 from mcpd.store import schema
@@ -115,12 +115,15 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agent
 
     def answer_turn(turn: Sequence[Connection]) -> None:
         now_us = time.time_ns() // 1000
-        exchanges = [Exchange(c.request, c.caller) for c in turn if c.request is not None]
+        exchanges = [_exchange(c.request, c.caller) for c in turn if c.request is not None]
         answers = core.answer_turn(exchanges, now_us)
         for connection, exchange, answer in zip(turn, exchanges, answers, strict=True):
             connection.respond(answer.response)
             if not isinstance(answer.response, HttpLater):
                 requests.answered(exchange, answer, now_us)
+
+    def _exchange(http: HttpRequest, caller: Caller) -> Exchange:
+        return Exchange(http, callers.on_behalf(caller, http.headers.get(headers.CALLER)))
 
     def refused(caller: Caller, error: Error) -> None:
         requests.refused(caller, error, time.time_ns() // 1000)
@@ -138,7 +141,7 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agent
     stopped = runtime.stop_event()
     notifier = sd.Notifier()
     notifier.forget_sockets(runtime.CONNECTION)
-    names = ", ".join(_address(sock) for sock in sockets.listen)
+    names = ", ".join(runtime.address_of(sock) for sock in sockets.listen)
     kept = len(sockets.connections)
     log.info("mcpd-rpc %s started, listening on %s, took over %d connections", __version__, names, kept)
     notifier.ready(f"serving on {names}")
@@ -150,13 +153,6 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agent
     await server.drain(partial(notifier.store_socket, runtime.CONNECTION) if notifier.can_store() else None)
     watchdog.cancel()
     requests.flush()
-
-
-def _address(sock: socket.socket) -> str:
-    name = sock.getsockname()
-    if isinstance(name, str):
-        return name
-    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
 if __name__ == "__main__":

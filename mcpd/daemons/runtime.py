@@ -83,6 +83,14 @@ class Sockets:
     connections: list[socket.socket]
 
 
+def address_of(sock: socket.socket) -> str:
+    """Return where *sock* listens, for a person to read."""
+    name = sock.getsockname()
+    if isinstance(name, str):
+        return name
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
 def sockets(name: str, addresses: Sequence[str]) -> Sockets:
     """Return the sockets that systemd passed under *name* or kept for us, and one for each of *addresses*."""
     passed = sd.listen_sockets()

@@ -31,3 +31,9 @@ def newest(db: Database) -> int:
     """Return the number of the newest event that ever was, 0 if there was none."""
     row = db.one("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
     return 0 if row is None else int(row[0])
+
+
+def oldest(db: Database) -> int:
+    """Return the number of the oldest event that is kept, that of the next one if none is."""
+    row = db.one("SELECT min(seq) FROM events")
+    return newest(db) + 1 if row is None or row[0] is None else int(row[0])

@@ -28,13 +28,14 @@ BELOW = {
     | {"agents", "terminals", "legacy", "hooks"},
     "daemons": BASE
     | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"}
-    | {"agents", "terminals", "backup"},
+    | {"agents", "terminals", "backup", "ws"},
     "legacy": BASE | {"store", "agents"},
     "backup": BASE | {"store"},
     "agents": BASE,
     "terminals": BASE | {"protocol", "store", "access", "agents"},
     "ctl": BASE | {"protocol", "store", "access", "tools", "agents", "terminals", "legacy", "backup", "hooks"},
     "bridge": BASE | {"protocol"},
+    "ws": BASE | {"protocol", "store", "access", "bridge"},
 }
 SHARED = {"runtime", "http", "journal", "relay", "ledger", "observer", "commander", "recorder", "terminal", "__init__"}
 IMPURE = {"socket", "asyncio", "os", "time", "random", "apsw", "threading", "subprocess", "uvloop", "systemd"}

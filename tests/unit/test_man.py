@@ -23,7 +23,7 @@ from mcpd.agents.agent import Agent
 from mcpd.config import Config
 from mcpd.ctl import main as mcpctl
 from mcpd.ctl.client import Refused
-from mcpd.daemons import backup, hook, migrate, rpc, stdio, ttyd_manager
+from mcpd.daemons import backup, hook, migrate, rpc, stdio, ttyd_manager, ws
 from mcpd.protocol import revisions
 from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server.core import Core
@@ -37,6 +37,7 @@ DAEMONS = {
     "mcpd-migrate.8": migrate.parser,
     "mcpd-backup.8": backup.parser,
     "mcpd-ttyd-manager.8": ttyd_manager.parser,
+    "mcpd-ws.8": ws.parser,
 }
 
 

@@ -1,0 +1,87 @@
+"""What the connections of one mcpd-ws share, and what a connection is to those who speak on it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+from websockets.frames import CloseCode
+
+from mcpd.access.callers import Caller
+from mcpd.bridge.upstream import Upstream
+from mcpd.store.database import Database
+from mcpd.ws.feed import Feed
+from mcpd.ws.wire import Codec
+
+
+class Peer(Protocol):
+    """A WebSocket that is open."""
+
+    caller: Caller
+    codec: Codec
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the client takes nothing for now."""
+
+    def write(self, frames: bytes) -> None:
+        """Send *frames*; what is sent while ``blocked`` piles up in memory."""
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """Close it, saying why."""
+
+
+@dataclass(slots=True)
+class Room:
+    """What the connections share; *count* says how many there are."""
+
+    feed: Feed
+    db: Database
+    upstream: Upstream
+    count: Callable[[], int]
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    received: int = 0
+
+    def now_us(self) -> int:
+        """Return the time."""
+        return time.time_ns() // 1000
+
+    def subscriptions(self) -> dict[str, int]:
+        """Return how many connections listen to each name."""
+        names: Counter[str] = Counter()
+        for group in self.feed.groups:
+            names.update(dict.fromkeys(group.subscription.names, len(group.members)))
+        return dict(names)
+
+    def start(self, task: asyncio.Task[None]) -> None:
+        """Keep *task* until it is done."""
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+
+class Session(Protocol):
+    """Who speaks on a connection: one of the dialects, known by its *subprotocol*."""
+
+    subprotocol: ClassVar[str]
+
+    def receive(self, data: bytes) -> None:
+        """Take a message, which is text in UTF-8."""
+
+    def drained(self) -> None:
+        """The client takes data again."""
+
+    def stuck(self) -> None:
+        """The client takes nothing any more."""
+
+    def beat(self, heartbeat: bytes) -> bytes:
+        """Return what shows this client that the server lives; *heartbeat* is the event dialect's message."""
+
+    def closed(self) -> None:
+        """The client is gone."""
+
+    def export(self) -> object:
+        """Return what another process needs to go on, as a value for msgspec."""
