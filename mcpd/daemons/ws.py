@@ -21,6 +21,7 @@ from websockets.frames import CloseCode
 from mcpd import __version__, sd
 from mcpd.access.callers import Caller, Callers
 from mcpd.access.origins import OriginGuard
+from mcpd.bridge.conversation import State as Told
 from mcpd.bridge.upstream import Upstream
 from mcpd.config import Config
 from mcpd.daemons import runtime
@@ -37,6 +38,7 @@ from mcpd.ws.feed import Feed
 from mcpd.ws.follower import Follower
 from mcpd.ws.handover import Record
 from mcpd.ws.log import Log
+from mcpd.ws.mcp import Mcp
 from mcpd.ws.registry import Registry
 from mcpd.ws.room import Peer, Room, Session
 from mcpd.ws.streams import Meter, Streams
@@ -152,7 +154,12 @@ class Daemon:
             self._log.warning("inotify is not to be had: events come up to two seconds late")
         self._tick()
 
-    def _make_session(self, _subprotocol: str, peer: Peer, record: Record | None) -> Session:
+    def _make_session(self, subprotocol: str, peer: Peer, record: Record | None) -> Session:
+        if subprotocol == wire.MCP:
+            client = Mcp(peer, self._room)
+            if record is not None:
+                client.take_up(msgspec.msgpack.decode(record.state, type=Told))
+            return client
         dialect = Dialect(peer, self._room, self._streams)
         if record is None:
             dialect.open()
@@ -202,15 +209,24 @@ class Daemon:
         limit_s = loop.time() + self._config.server.drain_timeout_s
         connections = [connection for connection in self._registry.connections if isinstance(connection, Connection)]
         if self._notifier.can_store():
-            for connection in connections:
-                connection.rest()
-            while self._room.tasks and loop.time() < limit_s:  # noqa: ASYNC110 - it has a limit
-                await asyncio.sleep(_STEP_S)
+            await self._settle(connections, limit_s)
             self._hand_over(connections)
         for connection in connections:
             connection.close(CloseCode.SERVICE_RESTART, "mcpd-ws is stopping; connect again")
         while self._registry.connections and loop.time() < limit_s:  # noqa: ASYNC110
             await asyncio.sleep(_STEP_S)
+
+    async def _settle(self, connections: Sequence[Connection], limit_s: float) -> None:
+        """Read nothing more, and have those requests answered that the next process could not ask again."""
+        self._registry.resting = True
+        for connection in connections:
+            connection.hold(held=True)
+        sessions = [connection.session for connection in connections if connection.session is not None]
+        loop = asyncio.get_running_loop()
+        while loop.time() < limit_s and any(session.is_busy() for session in sessions):  # noqa: ASYNC110
+            await asyncio.sleep(_STEP_S)
+        for session in sessions:
+            await session.rest()
 
     def _hand_over(self, connections: Sequence[Connection]) -> None:
         """Leave *connections* with the service manager, and end.

@@ -28,6 +28,7 @@ from mcpd.ws.room import Session
 from mcpd.ws.wire import Framer
 
 _HIGH_WATER_BYTES = 65536
+_MAX_REFUSED = 256  # connections too many that may wait to be told so
 _LINGER_S = 2.0  # how long a peer may take to close its end
 _ADVICE = {
     401: b'WWW-Authenticate: Bearer realm="mcpd"\r\n',
@@ -41,7 +42,7 @@ class Connection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
-        "_closing", "_fragments", "_framer", "_reader", "_record", "_registry", "_tail", "_transport",
+        "_closing", "_fragments", "_framer", "_held", "_reader", "_record", "_registry", "_tail", "_transport",
         "blocked", "caller", "codec", "heard_s", "session",
     )  # fmt: skip
 
@@ -54,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._fragments: list[bytes] | None = None
         self._tail: bytes | list[bytes] = b""  # what was written last, until it is known to be sent
         self._closing = False
+        self._held = False
         self.blocked = False
         self.caller: Caller = UNKNOWN
         self.codec = wire.PLAIN
@@ -76,8 +78,8 @@ class Connection(asyncio.Protocol):
             return
         self._reader = RequestReader(registry.limits, registry.heads)
         registry.watch(self, registry.settings.handshake_timeout_s)
-        if len(registry.connections) > registry.settings.max_connections:
-            self._refuse(Error("too many connections; try again later", http_status=503))
+        if len(registry.connections) > registry.settings.max_connections + _MAX_REFUSED:
+            self._refuse(_full())  # else once the request is there: some clients read no answer before that
             return
         self.caller = registry.callers.identify(sock) if record is None else record.caller
         if record is not None and record.unread:
@@ -103,7 +105,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.blocked = True
-        self._transport.pause_reading()
+        self._regulate()
         self._registry.watch(self, self._registry.settings.slow_timeout_s)
         if self.session is not None:
             self.session.stuck()
@@ -114,9 +116,23 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._registry.unwatch(self)
-        self._transport.resume_reading()
+        self._regulate()
         if self.session is not None:
             self.session.drained()
+
+    def hold(self, *, held: bool) -> None:
+        """Read nothing more while *held*."""
+        self._held = held
+        self._regulate()
+
+    def _regulate(self) -> None:
+        """Read while there is room for what is read, and for the answers."""
+        if self._closing or self._transport.is_closing():
+            return
+        if self.blocked or self._held or self._registry.resting:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     # The handshake, and the requests that are none.
 
@@ -145,6 +161,8 @@ class Connection(asyncio.Protocol):
         self.caller.require_admitted()
         if request.method != "GET":
             raise InvalidRequest("a WebSocket is opened with GET", http_status=405)
+        if len(registry.connections) > registry.settings.max_connections:
+            raise _full()
         if registry.of_caller[self.caller.name] >= registry.settings.max_connections_per_caller:
             raise Error(f"{self.caller.name} has too many connections", http_status=429)
         response, subprotocol, deflate = wire.accept(
@@ -269,11 +287,6 @@ class Connection(asyncio.Protocol):
 
     # From one process to the next.
 
-    def rest(self) -> None:
-        """Read no more."""
-        if not self._closing:
-            self._transport.pause_reading()
-
     def export(self) -> tuple[int, Record] | None:
         """Return the socket's descriptor, and what the next process must know of it; None where it is being closed.
 
@@ -304,3 +317,7 @@ class Connection(asyncio.Protocol):
         self.session = registry.make_session(subprotocol, self, record)
         if record.unread:
             self._receive(record.unread)
+
+
+def _full() -> Error:
+    return Error("too many connections; try again later", http_status=503)

@@ -113,7 +113,7 @@ class Dialect(Listener):
 
     def beat(self, heartbeat: bytes) -> bytes:
         """Return the dialect's own heartbeat."""
-        return heartbeat
+        return self._peer.codec.text(heartbeat)
 
     def closed(self) -> None:
         """Listen no more, and ask for nothing more."""
@@ -121,6 +121,13 @@ class Dialect(Listener):
         self._streams.forget(self._peer)
         for task in list(self._calls or ()):
             task.cancel()
+
+    def is_busy(self) -> bool:
+        """Say whether an answer of mcpd-rpc is awaited."""
+        return bool(self._calls)
+
+    async def rest(self) -> None:
+        """Leave what is awaited to ``export``."""
 
     # What the feed tells.
 

@@ -58,6 +58,7 @@ class Registry:
         self.connections: set[Member] = set()
         self.of_caller: Counter[str] = Counter()
         self.received = 0
+        self.resting = False
         self.make_session: Callable[[str, Peer, Record | None], Session]
         self.counted: Callable[[], None] = lambda: None
         self._loop = asyncio.get_running_loop()

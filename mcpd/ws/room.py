@@ -31,6 +31,9 @@ class Peer(Protocol):
     def write(self, frames: bytes) -> None:
         """Send *frames*; what is sent while ``blocked`` piles up in memory."""
 
+    def hold(self, *, held: bool) -> None:
+        """Read nothing more while *held*."""
+
     def close(self, code: CloseCode, reason: str) -> None:
         """Close it, saying why."""
 
@@ -44,7 +47,6 @@ class Room:
     upstream: Upstream
     count: Callable[[], int]
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    received: int = 0
 
     def now_us(self) -> int:
         """Return the time."""
@@ -82,6 +84,12 @@ class Session(Protocol):
 
     def closed(self) -> None:
         """The client is gone."""
+
+    def is_busy(self) -> bool:
+        """Say whether something is under way that another process could not go on with."""
+
+    async def rest(self) -> None:
+        """Stop what is under way, but for what ``export`` tells of."""
 
     def export(self) -> object:
         """Return what another process needs to go on, as a value for msgspec."""

@@ -96,12 +96,16 @@ class Daemon:
     def _receive(self) -> bool:
         """Take one notification, as the service manager does; False when none came."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._notify, 4096, 8)
+            data, descriptors, _, _ = socket.recv_fds(self._notify, 4096, 253)
         except TimeoutError:
             return False
         message = data.decode()
         self.notifications.append(message)
         name = next((line[7:] for line in message.splitlines() if line.startswith("FDNAME=")), "")
+        if "BARRIER=1" in message:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return True
         self.stored.extend((name, descriptor) for descriptor in descriptors)
         if "FDSTOREREMOVE=1" in message:
             self._forget(name)
