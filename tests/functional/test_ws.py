@@ -58,7 +58,11 @@ def test_a_session_of_the_old_client(pair: Ws) -> None:
         assert refused["error"].startswith("Invalid token: mcpd has no verifier of tokens")
         assert client.ask(type="authenticate")["success"] is True
         assert client.ask(type="ping")["type"] == "pong"
-        assert client.ask(type="subscribe", topics=["agents", "logs", "metrics"])["topics"] == ["agents", "logs", "metrics"]
+        assert client.ask(type="subscribe", topics=["agents", "logs", "metrics"])["topics"] == [
+            "agents",
+            "logs",
+            "metrics",
+        ]
         assert "heartbeat" in [tool["name"] for tool in client.ask(type="rpc", method="tools/list")["result"]]
         assert client.ask(type="rpc", method="resources/list")["type"] == "rpc_response"
         assert client.ask(type="broadcast", topic="agents", message={"event": "x", "message": "y"})["recipients"] == 1
@@ -354,7 +358,9 @@ def test_a_kill_loses_nothing_for_who_comes_back_with_since(make_daemon: MakeDae
         with ws.client() as client:
             client.ask(type="subscribe", topics=["activity.*"], since=heard[-1]["seq"])
             heard += client.events(5)
-        assert [event["data"]["activity"] for event in heard] == [f"a{n}" for n in range(5)] + [f"b{n}" for n in range(5)]
+        assert [event["data"]["activity"] for event in heard] == [f"a{n}" for n in range(5)] + [
+            f"b{n}" for n in range(5)
+        ]
         assert heard[0]["seq"] > start
     finally:
         ws.close()

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from mcpd.ws import handover
 from tests.functional.conftest import MakeDaemon
 from tests.functional.websocket import Load, Ws, log_activity, make, opened
 
@@ -29,7 +30,7 @@ GIVE_UP_S = 60.0
 @pytest.fixture
 def ws(make_daemon: MakeDaemon, tmp_path: Path) -> Iterator[Ws]:
     """An mcpd-ws with a stand-in for systemd's file-descriptor store."""
-    rpc = make_daemon('[server]\ndrain_timeout_s = 1.0\n')
+    rpc = make_daemon("[server]\ndrain_timeout_s = 1.0\n")
     daemon = make(tmp_path / "ws", rpc, "[websocket]\nmax_connections_per_caller = 8000\n", FDSTORE="8192")
     yield daemon
     daemon.close()
@@ -168,10 +169,14 @@ def test_a_slow_reader_misses_and_repeats_nothing_over_restarts(ws: Ws) -> None:
         connection.sendall(frame(b'{"type":"subscribe","topics":["activity.logged"]}'))
         while wire.take()["type"] != "subscribed":
             pass
+        unsent: list[int] = []
         for number in range(400):
             log_activity(ws.rpc, f"{number} " + "x" * 16_000)
             if number in (60, 200, 350):
-                ws.restart()
+                assert ws.stop() == 0
+                unsent.append(unsent_bytes(ws))
+                ws.start()
+        assert unsent[-1] > 0, "the kernel took all of it"
         found = [wire.take() for _ in range(400)]
         assert [int(event["data"]["activity"].split()[0]) for event in found] == list(range(400))
 
@@ -197,6 +202,12 @@ def test_a_connection_of_which_nothing_is_known_is_told_to_come_back(ws: Ws) -> 
             os.close(stored[1])
         ws.start()
         assert client.closed()[0] == 1012
+
+
+def unsent_bytes(ws: Ws) -> int:
+    """What is left for the next process to send, of all connections that are stored."""
+    files = [fd for name, fd in ws.stored if name == handover.STATE]
+    return sum(len(record.unsent) for record in handover.read(files).values())
 
 
 def wait_until_read(ws: Ws) -> None:

@@ -25,6 +25,7 @@ class Ws(Daemon):
     """One mcpd-ws on the database of *rpc*."""
 
     rpc: Daemon = field(kw_only=True)
+    upstream: Path | None = field(default=None, kw_only=True)  # instead of the socket of rpc itself
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,7 +35,7 @@ class Ws(Daemon):
     def program(self) -> list[str]:
         """The module to run, and its options."""
         agents = str(self.directory / "agents.d")
-        return ["mcpd.daemons.ws", "--agents", agents, "--rpc", str(self.rpc.socket_path)]
+        return ["mcpd.daemons.ws", "--agents", agents, "--rpc", str(self.upstream or self.rpc.socket_path)]
 
     def listening(self) -> list[tuple[str, int]]:
         """The listening sockets to pass, each with its name."""
