@@ -68,7 +68,7 @@ class _Pauses:
 
 @dataclass(slots=True)
 class Place:
-    """How far a stream has come: a listen stream's ``place``, and whether it was acknowledged; or an answer's events."""
+    """How far a stream has come: a listen stream's ``place``, and whether it was acknowledged; or an answer's."""
 
     place: str | None = None
     acknowledged: bool = False
