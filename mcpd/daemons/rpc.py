@@ -28,7 +28,9 @@ from mcpd.plugins.base import Loaded, Plugin
 from mcpd.protocol import headers
 from mcpd.protocol.http import HttpLater, HttpRequest
 from mcpd.protocol.signing import KEY_BYTES
+from mcpd.server import websockets
 from mcpd.server.core import Core, Exchange
+from mcpd.server.websockets import Websockets
 from mcpd.store import schema
 from mcpd.store.checkpoint import Checkpointer
 from mcpd.store.database import Database
@@ -55,6 +57,13 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--control", metavar="PATH", type=Path, default=fleet.CONTROL, help="where mcpd-ttyd-manager takes orders"
     )
+    result.add_argument(
+        "--websockets",
+        metavar="PATH",
+        type=Path,
+        default=websockets.COUNT_FILE,
+        help="where mcpd-ws says how many clients it has; for development",
+    )
     return result
 
 
@@ -73,7 +82,8 @@ def _serve(config: Config, arguments: argparse.Namespace) -> None:
     agents = Fleet(arguments.agents, arguments.control)
     checkpointer = Checkpointer(db, settings.path)
     try:
-        core = Core(db, config, key, *_load_plugins(config), agents)
+        plugin, loaded = _load_plugins(config)
+        core = Core(db, config, key, plugin, loaded, agents, Websockets(count_file=arguments.websockets))
         uvloop.run(_run(core, db, config, sockets, agents))
     finally:
         checkpointer.close()

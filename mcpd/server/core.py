@@ -55,6 +55,7 @@ from mcpd.server.sse_endpoint import MESSAGES, SseEndpoint
 from mcpd.server.tasks import Tasks
 from mcpd.server.terminals_endpoint import Terminals
 from mcpd.server.tool_list import ToolList
+from mcpd.server.websockets import Websockets
 from mcpd.server.work import Work
 from mcpd.store import events, lists
 from mcpd.store.database import Database
@@ -105,7 +106,8 @@ _CORS = (
 class Core:
     """Answer requests on *db* as *config* says; one instance a process, on the thread that owns *db*.
 
-    *plugin* is what all plug-ins bring, *loaded* says what became of each; *fleet* has the agents (this machine's).
+    *plugin* is what all plug-ins bring, *loaded* says what became of each; *fleet* has the agents (this machine's),
+    *websockets* knows of mcpd-ws.
     """
 
     def __init__(
@@ -116,17 +118,20 @@ class Core:
         plugin: Plugin = NO_PLUGIN,
         loaded: Sequence[Loaded] = (),
         fleet: Fleet | None = None,
+        websockets: Websockets | None = None,
     ) -> None:
         self._db = db
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
-        self._site = self._made_site(config, plugin, loaded, fleet or Fleet())
+        self._site = self._made_site(config, plugin, loaded, fleet or Fleet(), websockets or Websockets())
         self._hub = Hub(db)
         self.jobs = Jobs()
         self.calls = Calls(self._site, db, self.jobs, StateSigner(key))
         self._routes = self._made_routes(config, Sessions(SessionSigner(key), db))
 
-    def _made_site(self, config: Config, plugin: Plugin, loaded: Sequence[Loaded], fleet: Fleet) -> Site:
+    def _made_site(
+        self, config: Config, plugin: Plugin, loaded: Sequence[Loaded], fleet: Fleet, websockets: Websockets
+    ) -> Site:
         exports = Path(config.database.path).with_name("exports")
         tools = {tool.name: tool for tool in (*own_tools(exports, fleet), *plugin.tools)}
         resources = Resources(
@@ -146,6 +151,7 @@ class Core:
             Limits(config.tools.max_calls, config.tools.timeout_s, config.tools.task_ttl_s),
             loaded,
             agents_endpoint.orders(fleet),
+            websockets,
         )
 
     def _made_routes(self, config: Config, sessions: Sessions) -> dict[str, Route]:

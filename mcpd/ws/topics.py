@@ -1,6 +1,7 @@
 """What a client of the event dialect listens to: names, and what each means and looks like.
 
-A name is a pattern of topics (``agent.*``), or one of the old system's: those have the messages that its clients read.
+A name is a pattern of topics (``protocol.topics``), or one of the old system's: those have the messages that its
+clients read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mcpd.errors import InvalidParams
+from mcpd.protocol.topics import Topics
 
 MAX_NAMES = 256
 _NAME = re.compile(r"[A-Za-z0-9_.:*/-]{1,128}")
@@ -70,7 +72,7 @@ class Subscription:
 
     def hears(self, topic: str) -> bool:
         """Say whether what another client broadcasts on *topic* is for this one."""
-        return topic in self.names or any("*" in name and matches(name, topic) for name in self.names)
+        return any(matches(name, topic) for name in self.names)
 
     def without(self, names: Iterable[str]) -> Subscription:
         """Return this without *names*."""
@@ -93,18 +95,24 @@ def meaning(name: str) -> tuple[tuple[str, ...], Form]:
         return known
     if name.startswith(_EVENT):  # a type that the old system's clients could ask for, though it never told one
         kind = name.removeprefix(_EVENT)
-        return (kind, f"{kind}.*", kind.replace("_", ".")), _broadcast(name, kind)
+        return (kind, kind.replace("_", ".")), _broadcast(name, kind)
     return (name,), PLAIN
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Say whether *topic* is one of *pattern*, in which ``*`` stands for any text."""
-    return pattern == topic or ("*" in pattern and _compiled(pattern).fullmatch(topic) is not None)
+    """Say whether *topic* is one of *pattern*, which may also be a name that is no pattern and matches itself."""
+    if pattern == topic:
+        return True
+    wanted = _wanted(pattern)
+    return wanted is not None and wanted.matches(topic)
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in re.split(r"\*+", pattern)))
+def _wanted(pattern: str) -> Topics | None:
+    try:
+        return Topics.parse([pattern])
+    except InvalidParams:
+        return None
 
 
 def checked(value: object, member: str) -> frozenset[str]:
@@ -112,8 +120,10 @@ def checked(value: object, member: str) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise InvalidParams(f"{member}: expected a list of strings")
     for name in value:
-        if not _NAME.fullmatch(name) or name.count("*") > 8:
+        if not _NAME.fullmatch(name):
             raise InvalidParams(f"{member}: {name[:80]!r} is not a topic; expected letters, digits, . _ : / - and *")
+        if "*" in name:
+            Topics.parse([name])
     return frozenset(value)
 
 

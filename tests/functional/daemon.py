@@ -33,6 +33,7 @@ class Daemon:
     # What a service manager's file-descriptor store would hold, by name.
     stored: list[tuple[str, int]] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
+    options: list[str] = field(default_factory=list)
     stderr: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ class Daemon:
     def program(self) -> list[str]:
         """The module to run, and its options."""
         # Not the machine's agents, where mcpd is installed.
-        return ["mcpd.daemons.rpc", "--agents", str(self.directory / "agents.d")]
+        return ["mcpd.daemons.rpc", "--agents", str(self.directory / "agents.d"), *self.options]
 
     def listening(self) -> list[tuple[str, int]]:
         """The listening sockets to pass, each with its name."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,7 +128,7 @@ def test_garbage(ws: Ws) -> None:
     for number in range(FUZZED):
         with opened(ws) as connection:
             connection.settimeout(0.01)
-            sent = chance.randbytes(chance.randrange(1, 200))
+            sent = bytearray(chance.randbytes(chance.randrange(1, 200)))
             if number % 2:
                 sent = bytearray(frame(json.dumps({"type": "subscribe", "topics": ["*"]}).encode()))
                 for _ in range(chance.randrange(1, 4)):
@@ -190,12 +191,13 @@ def test_a_client_that_stops_reading_costs_little_is_told_and_slows_nobody(
 def drained(connection: socket.socket) -> tuple[list[int], list[tuple[int, int]]]:
     """Read all that comes until it is quiet; return the numbers of events, and those that were said to be lost."""
     wire = Raw(connection)
-    numbers, lagged = [], []
+    numbers: list[int] = []
+    lagged: list[tuple[int, int]] = []
     connection.settimeout(2.0)
     try:
         while True:
             first, payload = wire.frame()
-            message = json.loads(payload) if first == 0x81 else {"type": "control"}
+            message: dict[str, Any] = json.loads(payload) if first == 0x81 else {"type": "control"}
             if message["type"] == "event":
                 numbers.append(message["seq"])
             elif message["type"] == "lagged":

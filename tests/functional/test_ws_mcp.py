@@ -132,8 +132,9 @@ def listen(client: Thin) -> int:
 def test_a_subscription_hears_of_everything_once_over_restarts_of_both_daemons(ws: Ws) -> None:
     with thin(ws) as client:
         listen(client)
-        for restart in (lambda: None, ws.restart, ws.rpc.restart, ws.restart):
-            restart()
+        for daemon in (None, ws, ws.rpc, ws):
+            if daemon is not None:
+                daemon.restart()
             log_activity(ws.rpc, "x", agent="listened")
             assert client.take()["method"] == "notifications/resources/updated"
         assert client.modern("server/discover")["result"]

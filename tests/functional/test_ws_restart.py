@@ -61,7 +61,7 @@ class Listener:
 async def followed(ws: Ws, clients: int, rounds: int) -> tuple[list[Listener], int, int]:
     """Let *clients* listen while there is load and mcpd-ws is restarted; return them, and the events there were."""
     listeners = [Listener() for _ in range(clients)]
-    connections = []
+    connections: list[ClientConnection] = []
     for _ in range(0, clients, 50):
         batch = [
             connect(ws.url, proxy=None, compression=None, ping_interval=None, open_timeout=GIVE_UP_S)
@@ -86,7 +86,7 @@ async def followed(ws: Ws, clients: int, rounds: int) -> tuple[list[Listener], i
         load.__exit__()
         written = load.written
     deadline = time.monotonic() + GIVE_UP_S
-    while any(last(listener) < first + written for listener in listeners) and time.monotonic() < deadline:
+    while any(last(listener) < first + written for listener in listeners) and time.monotonic() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     for task in tasks:
         task.cancel()

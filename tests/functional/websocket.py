@@ -44,11 +44,15 @@ class Ws(Daemon):
     def connect(self, **options: Any) -> ClientConnection:
         """Open a WebSocket over TCP."""
         settings: dict[str, Any] = {"proxy": None, "open_timeout": TIMEOUT_S, "compression": None}
-        return connect(self.url, **(settings | options))
+        connection: ClientConnection = connect(self.url, **(settings | options))
+        return connection
 
     def connect_unix(self, **options: Any) -> ClientConnection:
         """Open a WebSocket over the Unix socket."""
-        return unix_connect(str(self.socket_path), "ws://localhost/", open_timeout=TIMEOUT_S, **options)
+        connection: ClientConnection = unix_connect(
+            str(self.socket_path), "ws://localhost/", open_timeout=TIMEOUT_S, **options
+        )
+        return connection
 
     @contextlib.contextmanager
     def client(self, **options: Any) -> Iterator[Client]:
