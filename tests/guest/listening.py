@@ -86,7 +86,9 @@ async def main() -> None:
     numbers: list[int] = json.loads(await asyncio.to_thread(sys.stdin.readline))
     loop = asyncio.get_running_loop()
     deadline = loop.time() + GIVE_UP_S
-    while loop.time() < deadline and any(len(client.seqs) < len(numbers) and not client.closed for client in clients):
+    while loop.time() < deadline and any(  # noqa: ASYNC110 - it has a limit
+        len(client.seqs) < len(numbers) and not client.closed for client in clients
+    ):
         await asyncio.sleep(0.1)
     await asyncio.sleep(0.2)  # one too many would come now
     for task in tasks:

@@ -70,8 +70,9 @@ def test_inotify_works_in_the_sandbox(guest: Guest) -> None:
 
 
 def test_strangers_are_refused(guest: Guest) -> None:
-    upgrade = ("-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13")
-    upgrade = (*upgrade, "-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    lines = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    upgrade = [word for line in (*lines, key) for word in ("-H", line)]
     ask = ("curl", "-sS", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}")
     there = ("http://127.0.0.1:8100/",)
     assert guest.exec("runuser", "-u", "nobody", "--", *ask, *upgrade, *there) == "403"
