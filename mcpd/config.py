@@ -27,6 +27,9 @@ from mcpd.errors import ConfigError
 DEFAULTS_FILE = Path("/usr/lib/mcpd/mcpd.toml")
 ADMIN_FILE = Path("/etc/mcpd/mcpd.toml")
 ENVIRONMENT_FILE = Path("/etc/default/mcpd")
+LOW_DISK_BYTES = 1 << 30
+"""Free space beside the database below which a person is told."""
+
 BACKUP_REQUEST = "backup-requested"
 """The file beside the database by which the server asks systemd for a backup (mcpd-backup.path)."""
 
@@ -129,6 +132,14 @@ class Terminals:
 
 
 @dataclass(frozen=True, slots=True)
+class Events:
+    keep_days: Annotated[int, Meta(ge=1, le=36500)] = _key(30, "Age in days at which an event goes.")
+    keep_count: Annotated[int, Meta(ge=1000, le=1_000_000_000)] = _key(
+        1000000, "How many events are kept at most; the oldest go first."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Backup:
     directory: str = _key("/var/backups/mcpd", "Where the backups are.")
     keep_days: Kept = _key(7, "Of how many days the newest backup is kept.")
@@ -177,6 +188,7 @@ class Config:
     resources: Resources = field(default_factory=Resources)
     tools: Tools = field(default_factory=Tools)
     terminals: Terminals = field(default_factory=Terminals)
+    events: Events = field(default_factory=Events)
     backup: Backup = field(default_factory=Backup)
     legacy: Legacy = field(default_factory=Legacy)
     cutover: Cutover = field(default_factory=Cutover)
@@ -230,6 +242,12 @@ def build(settings: Mapping[str, Setting]) -> Config:
         nested.setdefault(section, {})[key] = setting.value
     hints = typing.get_type_hints(Config)
     return Config(**{section: hints[section](**values) for section, values in nested.items()})
+
+
+def flat(config: Config) -> dict[str, object]:
+    """Return the values of *config* by dotted name; none of them is a secret, for those are systemd's credentials."""
+    parts = dataclasses.asdict(config)
+    return {f"{section}.{key}": value for section, values in parts.items() for key, value in values.items()}
 
 
 def resolve(files: Iterable[Path], environments: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, Setting]:

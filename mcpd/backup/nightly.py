@@ -17,7 +17,7 @@ from mcpd.errors import Error
 from mcpd.store import events
 from mcpd.store.database import Database, store_errors
 
-FINISHED, FAILED = "backup.finished", "backup.failed"
+FINISHED, FAILED, ALERT = "backup.finished", "backup.failed", "alert.raised"
 _EVENT_TIMEOUT_S = 30.0
 
 
@@ -59,7 +59,8 @@ def run(settings: Config, configuration: Sequence[Path], directory: Path | None 
         removed = backups.prune(directory, rules(settings.backup), dry_run=False)
     except Error as error:
         with suppress(Error):  # what ended the backup may keep the event from being written too
-            _tell(database, FAILED, {"directory": str(directory), "error": error.message})
+            failed = {"directory": str(directory), "error": error.message}
+            _tell(database, {FAILED: failed, ALERT: {"source": "backup", "message": error.message}})
         raise
     done = Done(made, removed, time.monotonic() - started_s)
     data = {
@@ -69,17 +70,18 @@ def run(settings: Config, configuration: Sequence[Path], directory: Path | None 
         "removed": [str(path) for path in removed],
         "duration_s": round(done.duration_s, 3),
     }
-    _tell(database, FINISHED, data)
+    _tell(database, {FINISHED: data})
     return done
 
 
-def _tell(database: Path, topic: str, data: Mapping[str, object]) -> None:
+def _tell(database: Path, told: Mapping[str, Mapping[str, object]]) -> None:
     if not database.exists():  # to open it would make it
         return
     with store_errors():
         db = Database(str(database), durability="power", busy_timeout_s=_EVENT_TIMEOUT_S)
         try:
             with db.transaction():
-                events.add(db, time.time_ns() // 1000, topic, None, data)
+                for topic, data in told.items():
+                    events.add(db, time.time_ns() // 1000, topic, None, data)
         finally:
             db.close()

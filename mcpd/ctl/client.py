@@ -116,6 +116,10 @@ class Client:
         with self._connection_errors():
             self._connection.request(method, path, body or None, dict(headers or {}))
             response = self._connection.getresponse()
+        return self._read(response)
+
+    def _read(self, response: http.client.HTTPResponse) -> Answer:
+        with self._connection_errors():
             raw = response.read()
         try:
             value = json.loads(raw)
@@ -124,6 +128,20 @@ class Client:
         if not isinstance(value, dict):
             raise NoAnswer(f"what answers at {self._where.url} is not mcpd: HTTP {response.status} without JSON")
         return Answer(response.status, value)
+
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[bytes]:
+        """Yield what comes of the stream *path* until the server ends it; raises as ``get`` does."""
+        with self._connection_errors():
+            self._connection.request("GET", path, None, dict(headers))
+            response = self._connection.getresponse()
+        if response.status != 200:
+            raise refusal(self._read(response))
+        while True:
+            with self._connection_errors():
+                data = response.read1(65536)
+            if not data:
+                return
+            yield data
 
     def close(self) -> None:
         """Close the connection."""

@@ -22,7 +22,7 @@ from mcpd.daemons import runtime
 from mcpd.daemons.http import Connection, Server
 from mcpd.daemons.journal import RequestLog
 from mcpd.daemons.runtime import Sockets
-from mcpd.errors import Error
+from mcpd.errors import Error, StoreUnavailable
 from mcpd.plugins import loader
 from mcpd.plugins.base import Loaded, Plugin
 from mcpd.protocol import headers
@@ -39,6 +39,7 @@ from mcpd.terminals.fleet import Fleet
 
 NAME = "mcpd-rpc"
 SESSION_KEY = "session.key"
+_LOOK_S = 0.2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -156,13 +157,25 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agent
     log.info("mcpd-rpc %s started, listening on %s, took over %d connections", __version__, names, kept)
     notifier.ready(f"serving on {names}")
     watchdog = asyncio.create_task(runtime.feed_watchdog(notifier, db.probe))
+    looking = asyncio.create_task(_look(core, log))
     await stopped.wait()
     notifier.stopping()
     log.info("stopping, %d connections open", len(server.connections))
     await core.close()
     await server.drain(partial(notifier.store_socket, runtime.CONNECTION) if notifier.can_store() else None)
     watchdog.cancel()
+    looking.cancel()
     requests.flush()
+
+
+async def _look(core: Core, log: logging.Logger) -> None:
+    """Look for what other processes have committed; what came by us is told at once anyway."""
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        try:
+            core.look()
+        except StoreUnavailable as error:
+            log.warning("events of others cannot be read: %s", error.message)
 
 
 if __name__ == "__main__":

@@ -28,13 +28,14 @@ def encode_place(place: int) -> bytes:
 class Event:
     """One event that came: its ``data``, empty for one that only moves ``id``, and when to come back if it says so.
 
-    ``place`` is what ``encode_place`` told.
+    ``place`` is what ``encode_place`` told, ``name`` the event's type where it has one.
     """
 
     data: bytes
     id: str | None = None
     retry_ms: int | None = None
     place: str | None = None
+    name: str | None = None
 
 
 class EventReader:
@@ -46,6 +47,7 @@ class EventReader:
         self._id: str | None = None
         self._retry_ms: int | None = None
         self._place: str | None = None
+        self._name: str | None = None
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Return the events that *data* ends."""
@@ -63,11 +65,13 @@ class EventReader:
             self._id = value.decode("utf-8", "replace")
         elif name == b"retry" and value.isdigit():
             self._retry_ms = int(value)
+        elif name == b"event":
+            self._name = value.decode("utf-8", "replace")
         elif not name and value.startswith(b"at ") and value[3:].isdigit():
             self._place = value[3:].decode("ascii")
         return None
 
     def _dispatch(self) -> Event | None:
-        event = Event(b"\n".join(self._data), self._id, self._retry_ms, self._place)
-        self._data, self._id, self._retry_ms, self._place = [], None, None, None
+        event = Event(b"\n".join(self._data), self._id, self._retry_ms, self._place, self._name)
+        self._data, self._id, self._retry_ms, self._place, self._name = [], None, None, None, None
         return None if event == Event(b"") else event

@@ -6,9 +6,11 @@ one word: ``agent`` and ``agent.*`` are all about agents, ``*.changed`` is every
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mcpd.errors import InvalidParams
 
@@ -43,3 +45,10 @@ class Topics:
     def matches(self, topic: str) -> bool:
         """Say whether *topic* is wanted."""
         return self._found is None or self._found.fullmatch(topic) is not None
+
+
+@lru_cache(maxsize=256)
+def patterns_of(topic: str) -> frozenset[str]:
+    """Return every pattern that matches *topic*, whose words are few."""
+    words = [(word, "*") for word in topic.split(".")]
+    return frozenset(".".join(chosen) for end in range(1, len(words) + 1) for chosen in itertools.product(*words[:end]))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from mcpd.protocol.cursors import Position
-from mcpd.resources import coordination, project
+from mcpd.resources import coordination, events, project
 from mcpd.resources.base import Content, Reading, Resource, Template, variable
 from mcpd.resources.files import SCHEME, Files, not_found
 from mcpd.store import names
@@ -32,12 +32,13 @@ class Resources:
     ) -> None:
         self._files = files
         self._readme = project.readme(files)
-        self._fixed = (project.SCHEMA, project.api(document), coordination.ACTIVITIES, *resources)
+        self._fixed = (project.SCHEMA, project.api(document), coordination.ACTIVITIES, events.RECENT, *resources)
         self._theirs = templates
         self.templates: Sequence[Template] = (
             coordination.agent_template(agents),
             coordination.COMPONENT,
             coordination.CONFIG,
+            events.OF_TOPIC,
             project.file_template(files),
             *templates,
         )

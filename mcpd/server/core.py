@@ -19,7 +19,7 @@ import msgspec
 
 from mcpd.access.callers import Caller
 from mcpd.access.origins import OriginGuard
-from mcpd.config import Config
+from mcpd.config import Config, flat
 from mcpd.errors import AccessDenied, Error, InvalidRequest, StoreUnavailable
 from mcpd.plugins.base import Loaded, Plugin
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse, HttpStream
@@ -31,6 +31,7 @@ from mcpd.resources.registry import Resources
 from mcpd.server import (
     agents_endpoint,
     dialect_endpoint,
+    events_endpoint,
     hooks_endpoint,
     in_session,
     mcp_endpoint,
@@ -43,6 +44,7 @@ from mcpd.server import (
 from mcpd.server.agents_endpoint import AgentsEndpoint
 from mcpd.server.calls import Calls
 from mcpd.server.dialect_endpoint import DialectEndpoint
+from mcpd.server.events_endpoint import EventsEndpoint
 from mcpd.server.hub import Hub
 from mcpd.server.in_session import InSession
 from mcpd.server.jobs import Jobs
@@ -57,8 +59,8 @@ from mcpd.server.terminals_endpoint import Terminals
 from mcpd.server.tool_list import ToolList
 from mcpd.server.websockets import Websockets
 from mcpd.server.work import Work
-from mcpd.store import events, lists
-from mcpd.store.database import Database
+from mcpd.store import events, lists, settings
+from mcpd.store.database import Database, store_errors
 from mcpd.store.turn import Turn
 from mcpd.terminals.fleet import Fleet
 from mcpd.tools.registry import own_tools
@@ -121,6 +123,7 @@ class Core:
         websockets: Websockets | None = None,
     ) -> None:
         self._db = db
+        self._config = config
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._ids = (f"{prefix}-{n:x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
         self._site = self._made_site(config, plugin, loaded, fleet or Fleet(), websockets or Websockets())
@@ -183,6 +186,8 @@ class Core:
             "/api/mcp/agent-states": Route({"GET": terminals.states}, rest.refuse),
             "/api/mcp/terminals": Route({"GET": terminals.terminals}, rest.refuse),
             **{path: Route({"GET": handler}, rest.refuse) for path, handler in records_endpoint.HANDLERS.items()},
+            events_endpoint.PATH: Route({"GET": EventsEndpoint(self._hub, self._db).get}, rest.refuse),
+            events_endpoint.SCHEMA_PATH: Route({"GET": events_endpoint.schema}, rest.refuse),
             "/api/mcp/performance/metrics": Route({"GET": performance.metrics}, rest.refuse),
             "/api/mcp/performance/report": Route({"GET": performance.report}, rest.refuse),
             "/api/mcp/hooks/{name}": Route({"POST": hooks_endpoint.post}, rest.refuse),
@@ -221,11 +226,26 @@ class Core:
         """Take up what was under way when the last daemon stopped; tell clients which lists are others than its."""
         await self.calls.recover()
         await self.calls.change(self._compare_lists)
+        await self.calls.change(self._compare_settings)
 
     def _compare_lists(self, db: Database, now_us: int) -> None:
         for name, digest in self._site.digests().items():
             if lists.changed(db, name, digest):
                 events.add(db, now_us, f"{name}.changed", None, {})
+
+    def _compare_settings(self, db: Database, now_us: int) -> None:
+        values = {name: msgspec.json.encode(value).decode() for name, value in flat(self._config).items()}
+        changes = [
+            {"key": key, "before": _decoded(before), "after": _decoded(after)}
+            for key, (before, after) in settings.replace(db, values).items()
+        ]
+        if changes:
+            events.add(db, now_us, "config.changed", None, {"changes": changes})
+
+    def look(self) -> None:
+        """Tell listeners what other processes have committed; raises ``StoreUnavailable``."""
+        with store_errors():
+            self._hub.publish()
 
     async def close(self) -> None:
         """End what is under way and every stream, since the daemon stops."""
@@ -303,3 +323,7 @@ class Core:
         if isinstance(response, HttpLater):
             return HttpLater(response.waiter, lines)
         return HttpResponse(response.status, response.body, lines, response.content_type)
+
+
+def _decoded(value: str | None) -> object:
+    return None if value is None else msgspec.json.decode(value)

@@ -19,7 +19,12 @@ _PAGE = 200
 
 
 class Listener(ABC):
-    """One client's stream (``http.Stream``), from the event behind number *seq* on."""
+    """One client's stream (``http.Stream``), from the event behind number *seq* on.
+
+    *derived* says that it wants to hear of calls and reads too.
+    """
+
+    derived = False
 
     def __init__(self, hub: Hub, seq: int) -> None:
         self._hub = hub
@@ -27,12 +32,8 @@ class Listener(ABC):
         self.seq = seq
 
     @abstractmethod
-    def filter(self) -> Filter:
-        """Return what this listener wants to hear now."""
-
-    @abstractmethod
-    def encode(self, notification: dict[str, Any]) -> bytes:
-        """Return *notification*, which the event ``seq`` made, as this listener's client expects it."""
+    def hear(self, row: Row) -> None:
+        """Tell the client what the event *row* means to it."""
 
     @abstractmethod
     def greeting(self) -> bytes:
@@ -51,7 +52,7 @@ class Listener(ABC):
 
     def drained(self) -> None:
         """Tell what happened while the client took nothing."""
-        while self.ready and (rows := self._hub.rows_since(self.seq)):
+        while self.ready and (rows := self._hub.rows_since(self.seq, derived=self.derived)):
             for row in rows:
                 self.hear(row)
 
@@ -65,13 +66,6 @@ class Listener(ABC):
         """Whether the client takes data."""
         return self._sink is not None and not self._sink.blocked
 
-    def hear(self, row: Row) -> None:
-        """Tell the client what the event *row* means to it."""
-        assert self._sink is not None
-        self.seq = row[0]
-        for notification in notices.read(row, self.filter()):
-            self._sink.send(self.encode({"jsonrpc": "2.0", **notification}))
-
     def end(self) -> None:
         """Take leave of the client; its connection can be used again."""
         sink, self._sink = self._sink, None
@@ -81,35 +75,61 @@ class Listener(ABC):
             sink.end()
 
 
+class Notified(Listener):
+    """A stream of MCP's notifications."""
+
+    @abstractmethod
+    def filter(self) -> Filter:
+        """Return what this listener wants to hear now."""
+
+    @abstractmethod
+    def encode(self, notification: dict[str, Any]) -> bytes:
+        """Return *notification*, which the event ``seq`` made, as this listener's client expects it."""
+
+    def hear(self, row: Row) -> None:
+        assert self._sink is not None
+        self.seq = row[0]
+        for notification in notices.read(row, self.filter()):
+            self._sink.send(self.encode({"jsonrpc": "2.0", **notification}))
+
+
 class Hub:
     """Tell listeners what was committed to *db*."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._listeners: set[Listener] = set()
+        self._derived = 0  # listeners that want calls and reads, which cost something to read
         self._seq = 0
 
     def newest(self) -> int:
         """Return the number of the newest event."""
         return events.newest(self._db)
 
-    def rows_since(self, seq: int) -> list[Row]:
-        """Return the events behind number *seq*, a page at most."""
-        return events.since(self._db, seq, _PAGE)
+    def rows_since(self, seq: int, *, derived: bool) -> list[Row]:
+        """Return the events behind number *seq*, a page at most; with *derived*, calls and reads too."""
+        return events.since(self._db, seq, _PAGE, derived=derived)
+
+    def removed_to(self) -> int:
+        """Return the number up to which events were removed."""
+        return events.removed_to(self._db)
 
     def add(self, listener: Listener) -> None:
         """Tell *listener* what is committed from now on; what it missed it reads itself."""
         if not self._listeners:
             self._seq = self.newest()
         self._listeners.add(listener)
+        self._derived += listener.derived
 
     def remove(self, listener: Listener) -> None:
         """Tell *listener* nothing more."""
-        self._listeners.discard(listener)
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+            self._derived -= listener.derived
 
     def publish(self) -> None:
         """Tell every listener that keeps up what was committed since the last call."""
-        while self._listeners and (rows := self.rows_since(self._seq)):
+        while self._listeners and (rows := self.rows_since(self._seq, derived=self._derived > 0)):
             for listener in list(self._listeners):
                 for row in rows:
                     if listener.ready and listener.seq < row[0]:

@@ -13,7 +13,7 @@ from mcpd.protocol.jsonrpc import Request
 from mcpd.protocol.revisions import Revision
 from mcpd.resources.base import Reading
 from mcpd.server import notices, task_rows, tasks
-from mcpd.server.hub import Hub, Listener
+from mcpd.server.hub import Hub, Notified
 from mcpd.server.notices import Filter
 from mcpd.server.work import Work
 from mcpd.store import sessions
@@ -29,7 +29,7 @@ _LISTS = {
 }
 
 
-class Subscription(Listener):
+class Subscription(Notified):
     """One ``subscriptions/listen`` request (2026-07-28 basic/patterns/subscriptions): its id marks all it sends.
 
     The revision has no event ids and no resuming. mcpd-stdio, whose client must not notice a restart, resumes it still:
@@ -62,7 +62,7 @@ class Subscription(Listener):
         return sse.encode_event(jsonrpc.encode_result(self._id, result))
 
 
-class SessionStream(Listener):
+class SessionStream(Notified):
     """The GET stream of a session (2025-11-25 basic/transports): resumable, since an event's number is its id."""
 
     def __init__(self, streams: Streams, nonce: str, seq: int, revision: Revision) -> None:

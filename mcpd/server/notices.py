@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import orjson
 
+from mcpd.resources import events as recorded
 from mcpd.store.database import Row
 
 RESOURCES_CHANGED = "notifications/resources/list_changed"
@@ -31,6 +32,9 @@ _LIST_CHANGED = {
     "agent.new": RESOURCES_CHANGED,
     "migration.finished": RESOURCES_CHANGED,
 }
+_CHANGES_NOTHING = frozenset({"agent.heartbeat", "tool.called", "resource.read", "claim.taken"})
+"""A claim is taken by what is told too, an activity or a registration."""
+
 _ABOUT_AGENT = ("agent://", "config://agents/")
 
 
@@ -64,10 +68,11 @@ def _lists_changed(topic: str, data: str) -> Iterator[str]:
 
 
 def _updated(topic: str, agent: str | None, data: str) -> set[str]:
+    log = recorded.uris(topic)
     # A heartbeat changes nothing but a time; to tell everybody of each would drown the rest.
-    if topic == "agent.heartbeat":
-        return set()
-    uris = {scheme + quote(agent, safe="") for scheme in _ABOUT_AGENT} if agent is not None else set()
+    if topic in _CHANGES_NOTHING:
+        return log
+    uris = log | {scheme + quote(agent, safe="") for scheme in _ABOUT_AGENT} if agent is not None else log
     if topic in ("activity.logged", "collaboration.requested", "migration.finished"):
         uris.add("activity://recent")
     if topic == RESOURCE_UPDATED:

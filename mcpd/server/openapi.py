@@ -11,7 +11,7 @@ import msgspec
 from mcpd import __version__
 from mcpd.plugins.base import Loaded
 from mcpd.prompts.base import Prompt
-from mcpd.server import records_endpoint
+from mcpd.server import events_endpoint, records_endpoint
 from mcpd.terminals.states import State
 
 Schema = dict[str, Any]
@@ -281,6 +281,12 @@ OPERATIONS: dict[str, Operation] = {
         {200: ("A part of it.", _object(logs=_list(_AUDITED), count=_COUNT, limit=_COUNT, offset=_COUNT))},
         refusals=_QUERY | _STORE,
     ),
+    "GET /api/mcp/events": Operation(
+        "What happens from now on or behind since, as server-sent events; with follow=false what happened, as JSON",
+        {200: ("An event each, then nothing until the next.", _EVENTS)},
+        refusals=_QUERY | _STORE,
+    ),
+    "GET /api/mcp/events/schema": Operation("The JSON Schema of an event", {200: ("It.", _ANY_OBJECT)}),
     "GET /api/mcp/performance/metrics": Operation(
         "How long the audited requests of the last hour took, in seconds; null is not measured",
         {200: ("The figures.", _FIGURES)},
@@ -359,10 +365,14 @@ def document(routes: Mapping[str, Iterable[str]]) -> dict[str, Any]:
 
 
 def _parameters(path: str) -> dict[str, Any]:
-    given: list[Schema] = [{"name": name, "in": "query", "schema": _TEXT} for name in records_endpoint.parameters(path)]
+    given: list[Schema] = [{"name": name, "in": "query", "schema": _TEXT} for name in _names(path)]
     if "{name}" in path:
         given.append({"name": "name", "in": "path", "required": True, "schema": _TEXT})
     return {"parameters": given} if given else {}
+
+
+def _names(path: str) -> tuple[str, ...]:
+    return events_endpoint.PARAMETERS if path == events_endpoint.PATH else records_endpoint.parameters(path)
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

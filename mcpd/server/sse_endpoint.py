@@ -20,7 +20,7 @@ from mcpd.protocol.revisions import Revision
 from mcpd.server import notices, replies
 from mcpd.server.calls import Calls
 from mcpd.server.channel import Channel
-from mcpd.server.hub import Hub, Listener
+from mcpd.server.hub import Hub, Notified
 from mcpd.server.in_session import InSession
 from mcpd.server.mcp_endpoint import refuse
 from mcpd.server.notices import Filter
@@ -31,7 +31,7 @@ from mcpd.store.database import Database
 MESSAGES = "/messages"
 
 
-class SseStream(Listener):
+class SseStream(Notified):
     """One client's stream, and all there is of its session."""
 
     def __init__(self, hub: Hub, owner: SseEndpoint, caller: str) -> None:

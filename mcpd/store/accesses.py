@@ -18,7 +18,7 @@ def add(
 ) -> None:
     """Note that *caller* asked for *uri*; *error* says why it was refused, None that it was given."""
     db.execute(
-        "INSERT INTO resource_access_log (at_us, uri, caller, session_id, request_id, success, error)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (now_us, uri[:_MAX_URI], caller, session_id, request_id, error is None, error),
+        "INSERT INTO resource_access_log (id, at_us, uri, caller, session_id, request_id, success, error)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (db.sequence.next(), now_us, uri[:_MAX_URI], caller, session_id, request_id, error is None, error),
     )

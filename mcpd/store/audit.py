@@ -1,4 +1,7 @@
-"""The audit trail: who asked for what, and what came of it, committed together with the change itself."""
+"""The audit trail: who asked for what, and what came of it, committed together with the change itself.
+
+A record of a tool's call is at the same time the event of it (``store.events``), by its number.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +42,10 @@ def add(db: Database, entry: Entry) -> None:
     if len(details) > _MAX_DETAILS_BYTES:
         details = orjson.dumps({"size_bytes": len(details), "sha256": hashlib.sha256(details).hexdigest()})
     db.execute(
-        "INSERT INTO audit (at_us, caller, operation, resource, outcome, duration_us, request_id, session_id, details,"
-        " trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            entry.at_us, entry.caller, entry.operation, entry.resource, entry.outcome,
-            entry.duration_us, entry.request_id, entry.session_id, details.decode(),
-            entry.trace,
+            db.sequence.next(), entry.at_us, entry.caller, entry.operation, entry.resource, entry.outcome,
+            entry.duration_us, entry.request_id, entry.session_id, details.decode(), entry.trace,
         ),
     )  # fmt: skip
 

@@ -73,9 +73,10 @@ def forget_session(db: Database, nonce: str) -> None:
     db.execute("DELETE FROM calls WHERE session = ?", (nonce,))
 
 
-def forget_expired(db: Database, now_us: int) -> None:
-    """Forget the calls whose time was up before *now_us*."""
-    db.execute("DELETE FROM calls WHERE expires_us < ?", (now_us,))
+def forget_expired(db: Database, now_us: int, limit: int = -1) -> int:
+    """Forget *limit* calls whose time was up before *now_us*, or all; return how many."""
+    db.execute("DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE expires_us < ? LIMIT ?)", (now_us, limit))
+    return db.connection.changes()
 
 
 def _stored(name: str, value: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import apsw
 
 from mcpd.errors import StoreUnavailable
+from mcpd.store import sequence
 
 Row = tuple[Any, ...]
 Durability = Literal["process", "power"]
@@ -45,6 +46,8 @@ class Database:
         # A query's rows are therefore taken at once; none may be left for after the next statement.
         self._cursor = self.connection.cursor()
         self.execute = self._cursor.execute
+        self.sequence = sequence.Sequence(self.connection, self.execute)
+        self.begin, self.commit = self.sequence.begin, self.sequence.commit
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, None if there is none."""
@@ -64,14 +67,19 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """Run the block in one ``BEGIN IMMEDIATE`` … ``COMMIT``; any exception rolls all of it back."""
         with store_errors():
-            self.execute("BEGIN IMMEDIATE")
+            self.begin()
             try:
                 yield
             except BaseException:
-                if self.connection.in_transaction:
-                    self.execute("ROLLBACK")
+                self.roll_back()
                 raise
-            self.execute("COMMIT")
+            self.commit()
+
+    def roll_back(self) -> None:
+        """Take back what the transaction changed, unless SQLite has done so already."""
+        self.sequence.taken_back()
+        if self.connection.in_transaction:
+            self.execute("ROLLBACK")
 
     @contextmanager
     def snapshot(self) -> Iterator[Database]:

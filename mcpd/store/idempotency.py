@@ -32,13 +32,19 @@ def find(db: Database, caller: str, key: str, now_us: int) -> Kept | None:
 
 def put(db: Database, caller: str, key: str, kept: Kept, now_us: int) -> None:
     """Keep *kept* for a day, and forget some of those whose time is up."""
-    db.execute(
-        "DELETE FROM idempotent_results WHERE (caller, key) IN"
-        " (SELECT caller, key FROM idempotent_results WHERE expires_us <= ? LIMIT ?)",
-        (now_us, _FORGET_AT_ONCE),
-    )
+    forget_expired(db, now_us, _FORGET_AT_ONCE)
     db.execute(
         "INSERT OR REPLACE INTO idempotent_results (caller, key, digest, result, request_id, expires_us)"
         " VALUES (?, ?, ?, ?, ?, ?)",
         (caller, key, kept.digest, kept.result, kept.request_id, now_us + TTL_US),
     )
+
+
+def forget_expired(db: Database, now_us: int, limit: int) -> int:
+    """Forget *limit* results whose time is up; return how many."""
+    db.execute(
+        "DELETE FROM idempotent_results WHERE (caller, key) IN"
+        " (SELECT caller, key FROM idempotent_results WHERE expires_us <= ? LIMIT ?)",
+        (now_us, limit),
+    )
+    return db.connection.changes()

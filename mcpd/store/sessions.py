@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from mcpd.store.database import Database
 
+_SINCE = {"ended_sessions": "ended_us", "session_subscriptions": "since_us", "session_log_levels": "since_us"}
+
 
 def end(db: Database, nonce: str, now_us: int) -> None:
     """Remember that the session *nonce* was ended."""
@@ -22,11 +24,17 @@ def ended(db: Database) -> set[str]:
     return {str(row[0]) for row in db.rows("SELECT nonce FROM ended_sessions")}
 
 
-def forget_before(db: Database, before_us: int) -> None:
-    """Forget what was kept of sessions before *before_us*, whose ids have expired by now."""
-    db.execute("DELETE FROM ended_sessions WHERE ended_us < ?", (before_us,))
-    db.execute("DELETE FROM session_subscriptions WHERE since_us < ?", (before_us,))
-    db.execute("DELETE FROM session_log_levels WHERE since_us < ?", (before_us,))
+def forget_before(db: Database, before_us: int, limit: int = -1) -> int:
+    """Forget what was kept of sessions before *before_us*, whose ids have expired by now; return how many rows.
+
+    With *limit*, of that many rows of each table at most.
+    """
+    removed = 0
+    for table, since in _SINCE.items():
+        old = f"SELECT nonce FROM {table} WHERE {since} < ? LIMIT ?"  # noqa: S608 - names of ours
+        db.execute(f"DELETE FROM {table} WHERE nonce IN ({old})", (before_us, limit))  # noqa: S608
+        removed += db.connection.changes()
+    return removed
 
 
 def subscribe(db: Database, nonce: str, uri: str, now_us: int) -> None:

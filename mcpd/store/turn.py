@@ -39,7 +39,7 @@ class Turn:
         execute = self._db.execute
         try:
             if not self._begun:
-                execute("BEGIN IMMEDIATE")
+                self._db.begin()
                 self._begun = True
             if single:
                 return work()
@@ -63,11 +63,11 @@ class Turn:
             return
         if self._lost is None:
             try:
-                self._db.execute("COMMIT")
+                self._db.commit()
             except apsw.Error as exc:
                 self._lost = _unkept(exc)
         if self._lost is not None:
-            self._roll_back()
+            self._db.roll_back()
             raise self._lost
 
     def _take_back(self, error: StoreUnavailable | None, *, single: bool) -> None:
@@ -85,10 +85,6 @@ class Turn:
                 self._lost = _unkept(exc)
         else:
             self._lost = error or StoreUnavailable(f"the transaction was lost{_NOTHING_KEPT}")
-
-    def _roll_back(self) -> None:
-        if self._db.connection.in_transaction:
-            self._db.execute("ROLLBACK")
 
 
 def _unkept(exc: apsw.Error) -> StoreUnavailable:

@@ -75,14 +75,13 @@ def _claim(call: Call, arguments: LogActivity, component: str | None, touched: l
     if component is not None:
         targets.append(("component", component))
     if arguments.status not in _BEGINS:
-        for kind, target in targets:
-            claims.release(call.db, agent, kind, target)
+        claims.release(call.db, call.now_us, agent, targets)
         return []
     standing = claims.live(call.db, call.now_us, MAX_CLAIMS)
-    for kind, target in targets:
-        belongs = component if kind == "path" else None
-        claim = Claim(agent, "edit", kind, target, arguments.activity[:500], belongs, call.now_us)
-        claims.hold(call.db, claim, call.now_us + call.claim_ttl_us)
+    reason, until_us = arguments.activity[:500], call.now_us + call.claim_ttl_us
+    belongs = {"path": component, "component": None}
+    taken = [Claim(agent, "edit", kind, target, reason, belongs[kind], call.now_us) for kind, target in targets]
+    claims.take(call.db, call.now_us, taken, until_us)
     return conflicts.with_plan(standing, agent, component, touched)
 
 

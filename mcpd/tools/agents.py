@@ -30,7 +30,7 @@ def _update_status(call: Call, arguments: UpdateStatus) -> StatusUpdated:
     call.heard_of(arguments.agent)
     agents.set_status(call.db, arguments.agent, arguments.status, task, call.now_us)
     if arguments.status == "offline":
-        claims.release_work(call.db, arguments.agent)
+        claims.release_work(call.db, call.now_us, arguments.agent)
     call.event("agent.status", arguments.agent, {"status": arguments.status, "previous": previous, "task": task})
     return StatusUpdated(success=True, agent=arguments.agent, previous_status=UNSET if previous is None else previous)
 

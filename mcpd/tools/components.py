@@ -8,7 +8,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mcpd.store import claims, components
-from mcpd.store.claims import Claim
 from mcpd.times import rfc3339
 from mcpd.tools import paths
 from mcpd.tools.base import AgentName, Arguments, Call, ComponentName, Paths, Result, Tool
@@ -39,7 +38,7 @@ def _register_component(call: Call, arguments: RegisterComponent) -> Registered:
     metadata = None if arguments.metadata is UNSET else msgspec.json.encode(arguments.metadata).decode()
     components.register(call.db, call.now_us, arguments.name, arguments.owner, arguments.status, metadata)
     call.heard_of(arguments.owner)
-    _own(call, arguments, None if before is None else before.owner)
+    _own(call, arguments)
     after = components.find(call.db, arguments.name)
     assert after is not None
     previous = UNSET if before is None or before.owner == arguments.owner else before.owner
@@ -48,21 +47,15 @@ def _register_component(call: Call, arguments: RegisterComponent) -> Registered:
     return Registered(success=True, component=arguments.name, version=after.version, previous_owner=previous)
 
 
-def _own(call: Call, arguments: RegisterComponent, previous_owner: str | None) -> None:
+def _own(call: Call, arguments: RegisterComponent) -> None:
     """Make the owner's claims say what was registered; paths left out stay those of the last registration."""
     name = arguments.name
     if arguments.paths is UNSET:
         owned = claims.paths_of_component(call.db, name)
     else:
         owned = [paths.normalise(path) for path in arguments.paths]
-    if arguments.paths is not UNSET or previous_owner != arguments.owner or arguments.status != "active":
-        claims.release_component(call.db, name)
-    if arguments.status != "active":
-        return
-    reason = f"owns component {name}"
-    claims.hold(call.db, Claim(arguments.owner, "own", "component", name, reason, None, call.now_us), None)
-    for path in owned:
-        claims.hold(call.db, Claim(arguments.owner, "own", "path", path, reason, name, call.now_us), None)
+    owner = arguments.owner if arguments.status == "active" else None
+    claims.own(call.db, call.now_us, name, owner, owned)
 
 
 class FindComponentOwner(Arguments, frozen=True):

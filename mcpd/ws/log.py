@@ -50,7 +50,12 @@ class Entry:
             return {"type": "event", "topic": self.topic, **about, "data": data}
         if form.type != "broadcast":
             return {"type": form.type, **about, "data": {**self._fields(), "topic": self.topic}}
-        message = {"type": form.kind or self.topic, "data": data, "timestamp": at}
+        told = (
+            {**orjson.loads(self.data), "result": orjson.loads(self.data).get("outcome")}
+            if form.kind == "tool_call"
+            else data
+        )
+        message = {"type": form.kind or self.topic, "data": told, "timestamp": at}
         return {"type": "broadcast", "topic": form.topic, **about, "message": message}
 
     def _fields(self) -> dict[str, object]:

@@ -19,17 +19,17 @@ import tempfile
 import time
 from collections.abc import Callable
 
-import apsw
 import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from mcpd.store import events
+from mcpd.store import events, schema
 from mcpd.store.database import Database
 from mcpd.ws.doorbell import Doorbell
 
 METHODS = ("data_version 5 ms", "data_version 1 ms", "inotify", "datagram")
 RATE = 100
+_TOPIC = "agent.new"
 
 
 def write(path: str, count: int, bell: str) -> float:
@@ -40,7 +40,7 @@ def write(path: str, count: int, bell: str) -> float:
     started_s = time.process_time()
     for _ in range(count):
         with db.transaction():
-            events.add(db, time.monotonic_ns() // 1000, "bench.event", None, {})
+            events.add(db, time.monotonic_ns() // 1000, _TOPIC, None, {})
         if bell:
             with contextlib.suppress(BlockingIOError):  # it is ringing
                 ringer.sendto(b"", bell)
@@ -61,7 +61,7 @@ class Reader:
         """Read what is new."""
         rows = events.since(self._db, self._seq, 1000)
         now_us = time.monotonic_ns() // 1000
-        self.late_us += [now_us - row[1] for row in rows]
+        self.late_us += [now_us - row[1] for row in rows if row[2] == _TOPIC]
         self._seq = rows[-1][0] if rows else self._seq
         return bool(rows)
 
@@ -108,12 +108,8 @@ def compare(count: int, idle_s: float) -> dict[str, dict[str, float]]:
     for method in METHODS:
         with tempfile.TemporaryDirectory(prefix="mcpd") as place:
             path, bell = f"{place}/mcp.db", f"{place}/bell"
-            db = apsw.Connection(path)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute(
-                "CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER, topic TEXT, agent TEXT,"
-                " data TEXT)"
-            )
+            db = Database(path)
+            schema.migrate(db, 1)
             command = [
                 sys.executable,
                 "-m",

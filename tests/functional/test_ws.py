@@ -96,20 +96,22 @@ def test_who_says_nothing_hears_activities_and_states_as_the_old_dashboard_does(
     with pair.client() as client:
         log_activity(pair.rpc, "digging", agent="dashboard-test")
         state, activity = client.events(2)
+        assert activity["seq"] > state["seq"]
         assert (state["type"], state["data"]["agent"]) == ("state_change", "dashboard-test")
         assert activity["type"] == "activity"
         assert activity["data"]["activity"] == activity["data"]["action"] == "digging"
         assert activity["data"]["category"] == activity["data"]["type"] == "task"
-        assert activity["seq"] == state["seq"] + 1
 
 
 def test_events_come_in_order_with_their_numbers_and_once(pair: Ws) -> None:
     with pair.client() as client:
-        start = client.ask(type="subscribe", topics=["*", "activity.*", "activity.logged"])["seq"]
+        start = client.ask(type="subscribe", topics=["agent.new", "activity.*", "activity.logged"])["seq"]
         for number in range(50):
             log_activity(pair.rpc, f"n{number}", agent="counter")
         found = client.events(51)  # the agent is new
-        assert [event["seq"] for event in found] == list(range(start + 1, start + 52))
+        numbers = [event["seq"] for event in found]
+        assert numbers == sorted(set(numbers))
+        assert numbers[0] > start
         assert [event["data"]["activity"] for event in found[1:]] == [f"n{n}" for n in range(50)]
         assert client.nothing_more()
 
@@ -135,6 +137,26 @@ def test_a_second_subscription_with_since_replays_only_what_is_new_in_it(pair: W
         client.ask(type="subscribe", topics=["agent.*"], since=since)
         (found,) = client.events(1)
         assert found["topic"] == "agent.new"
+        assert client.nothing_more()
+
+
+def test_calls_and_reads_by_their_old_names(pair: Ws) -> None:
+    with pair.client() as client:
+        client.ask(type="stream", stream_type="events", params={"types": ["tool_call", "resource_access"]}, id="e")
+        log_activity(pair.rpc, "x", agent="called")
+        (found,) = client.events(1)
+        assert (found["type"], found["topic"], found["message"]["type"]) == (
+            "broadcast",
+            "event:tool_call",
+            "tool_call",
+        )
+        assert found["message"]["data"].items() >= {"tool": "log_activity", "result": "ok"}.items()
+        client.ask(type="rpc", method="resources/read", params={"uri": "activity://recent"})
+        (found,) = client.events(1)
+        assert found["topic"] == "event:resource_access"
+        assert found["message"]["data"]["uri"] == "activity://recent"
+        client.ask(type="stream_stop", stream_id="e")
+        log_activity(pair.rpc, "x", agent="called")
         assert client.nothing_more()
 
 
@@ -384,13 +406,13 @@ def test_events_that_are_not_kept_any_more_are_told_to_be_lost(make_daemon: Make
     for number in range(10):
         call(rpc, "log_activity", agent="a", activity=str(number), category="task")
     db = apsw.Connection(str(rpc.database))
-    db.execute("DELETE FROM events WHERE seq <= 5")
+    db.execute("UPDATE event_log SET removed_to = 5")
     db.close()
     ws = make(tmp_path / "ws", rpc)
     try:
         with ws.client() as client:
             client.ask(type="subscribe", topics=["activity.*"], since=2)
             assert client.take() == {"type": "lagged", "from": 3, "to": 5, "lost": 3}
-            assert [event["seq"] for event in client.events(6)] == list(range(6, 12))
+            assert client.events(1)[0]["seq"] > 5
     finally:
         ws.close()

@@ -34,6 +34,8 @@ GOOD = {
         Unit("mcpd-migrate.service", active="active", sub="exited"),
         Unit("mcpd-backup.timer", active="active", sub="waiting"),
         Unit("mcpd-backup.service"),
+        Unit("mcpd-maintenance.timer", active="active", sub="waiting"),
+        Unit("mcpd-maintenance.service"),
     )
 }
 

@@ -14,6 +14,7 @@ import tomllib
 import typing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mcpd import config, errors
@@ -23,9 +24,10 @@ from mcpd.agents.agent import Agent
 from mcpd.config import Config
 from mcpd.ctl import main as mcpctl
 from mcpd.ctl.client import Refused
-from mcpd.daemons import backup, hook, migrate, rpc, stdio, ttyd_manager, ws
-from mcpd.protocol import revisions
+from mcpd.daemons import backup, hook, maintenance, migrate, rpc, stdio, ttyd_manager, ws
+from mcpd.protocol import events, revisions
 from mcpd.protocol.signing import KEY_BYTES
+from mcpd.server import events_endpoint
 from mcpd.server.core import Core
 from mcpd.store.database import Database
 
@@ -36,6 +38,7 @@ DAEMONS = {
     "mcpd-rpc.8": rpc.parser,
     "mcpd-migrate.8": migrate.parser,
     "mcpd-backup.8": backup.parser,
+    "mcpd-maintenance.8": maintenance.parser,
     "mcpd-ttyd-manager.8": ttyd_manager.parser,
     "mcpd-ws.8": ws.parser,
 }
@@ -229,6 +232,22 @@ def test_the_overview_names_the_revisions_that_are_spoken() -> None:
     listed = re.search(r"over Streamable HTTP, in revisions ([^.]+)\.", section("mcpd.7", "DESCRIPTION"))
     assert listed is not None
     assert set(re.split(r",\s+|\s+and\s+", listed[1])) == set(revisions.SUPPORTED)
+
+
+def test_every_topic_is_in_its_page_with_its_meaning_and_its_data() -> None:
+    topics = section("mcpd-events.7", "DESCRIPTION").split(".Ss Topics\n")[1]
+    parts = re.split(r"^\.It Li (\S+)\n", topics.split("\n.El")[0] + "\n", flags=re.MULTILINE)
+    documented = dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert list(documented) == list(events.CATALOGUE)
+    for topic, kind in events.CATALOGUE.items():
+        fields = [field.name for field in msgspec.structs.fields(kind.data)]
+        data = f"Data:\n.Li {' , '.join(fields)} .\n" if fields else ""
+        assert documented[topic] == f"{kind.meaning}\n{data}", topic
+
+
+def test_the_parameters_of_events_are_in_the_page() -> None:
+    source = section("mcpd-events.7", "DESCRIPTION")
+    assert set(items(source, "Cm")) == set(events_endpoint.PARAMETERS)
 
 
 def test_every_program_has_a_page() -> None:

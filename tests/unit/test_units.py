@@ -141,7 +141,8 @@ def test_the_target_starts_every_socket_and_a_failed_start_closes_every_socket()
     assert sockets - {f"{manager}.socket", "mcpd-ttyd-control.socket"} == set(
         values(ROOT / "units" / "mcpd-refuse.target", "Conflicts")
     )
-    for service in (service for service in DAEMONS if service.stem not in (manager, "mcpd-backup", "mcpd-ws")):
+    spared = (manager, "mcpd-backup", "mcpd-maintenance", "mcpd-ws")
+    for service in (service for service in DAEMONS if service.stem not in spared):
         assert values(service, "OnFailure") == ["mcpd-refuse.target"]
 
 

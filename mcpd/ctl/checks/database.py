@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mcpd.config import LOW_DISK_BYTES
 from mcpd.ctl.checks.check import Check, failed, ok, skipped, warning
 from mcpd.errors import Error
 
@@ -19,7 +20,7 @@ MIGRATE = "systemctl restart mcpd-migrate.service; mcpctl logs migrate"
 RESTORE = "stop mcpd (systemctl stop mcp.target), then restore a backup of the file"
 _MIB = 1 << 20
 _WAL_WARNING_BYTES = 128 * _MIB  # four times what the checkpoints allow
-_DISK_FAILED_BYTES, _DISK_WARNING_BYTES = 64 * _MIB, 1024 * _MIB
+_DISK_FAILED_BYTES = 64 * _MIB
 _INTEGRITY_LIMIT_S = 10.0
 
 
@@ -141,7 +142,7 @@ def _judge_disk(facts: Facts) -> Check:
     free = f"{_size(facts.free_bytes)} free"
     if facts.free_bytes < _DISK_FAILED_BYTES:
         return failed("disk space", free, f"make room on the file system of {facts.path}")
-    if facts.free_bytes < _DISK_WARNING_BYTES:
+    if facts.free_bytes < LOW_DISK_BYTES:
         return warning("disk space", free, f"make room on the file system of {facts.path}")
     return ok("disk space", free)
 

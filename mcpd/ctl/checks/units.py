@@ -16,6 +16,7 @@ from mcpd.errors import Unreachable
 TARGET = "mcp.target"
 MIGRATION = "mcpd-migrate.service"
 BACKUP, TIMER = "mcpd-backup.service", "mcpd-backup.timer"
+MAINTENANCE, MAINTENANCE_TIMER = "mcpd-maintenance.service", "mcpd-maintenance.timer"
 SOCKETS = (
     "mcpd-rpc.socket", "mcpd-rpc6.socket", "mcpd-ws.socket", "mcpd-ws6.socket", "mcpd-ttyd-manager.socket",
     "mcpd-ttyd-control.socket",
@@ -66,7 +67,18 @@ def gather() -> dict[str, Unit] | None:
     """Return mcpd's units by name; None where systemd does not run. Raises ``Unreachable`` when it does not answer."""
     if not Path("/run/systemd/system").is_dir():
         return None
-    names = (TARGET, MIGRATION, BACKUP, TIMER, *SOCKETS, *SERVICES, "mcpd-*.socket", TERMINALS)
+    names = (
+        TARGET,
+        MIGRATION,
+        BACKUP,
+        TIMER,
+        MAINTENANCE,
+        MAINTENANCE_TIMER,
+        *SOCKETS,
+        *SERVICES,
+        "mcpd-*.socket",
+        TERMINALS,
+    )
     command = ["systemctl", "show", f"--property={_PROPERTIES}", *names]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)  # noqa: S603
@@ -135,14 +147,15 @@ def _judge_migration(unit: Unit, _units: Mapping[str, Unit]) -> Check:
 
 
 def _judge_timer(unit: Unit, _units: Mapping[str, Unit]) -> Check:
-    return _usual(unit) or warning(unit.name, "is stopped: no backup is made at night", START)
+    without = "no backup is made at night" if unit.name == TIMER else "old events are not removed"
+    return _usual(unit) or warning(unit.name, f"is stopped: {without}", START)
 
 
-def _judge_backup(unit: Unit, _units: Mapping[str, Unit]) -> Check:
+def _judge_job(unit: Unit, _units: Mapping[str, Unit]) -> Check:
     if unit.active == "failed":
         status = f" (exit status {unit.status})" if unit.status else ""
-        return failed(unit.name, f"failed: {unit.result}{status}", f"{_logs(unit)}; then systemctl start {BACKUP}")
-    return _usual(unit) or ok(unit.name, "is making one" if unit.active == "activating" else "the last one went well")
+        return failed(unit.name, f"failed: {unit.result}{status}", f"{_logs(unit)}; then systemctl start {unit.name}")
+    return _usual(unit) or ok(unit.name, "is at work" if unit.active == "activating" else "the last one went well")
 
 
 def _usual(unit: Unit) -> Check | None:
@@ -173,5 +186,7 @@ _JUDGES: dict[str, Callable[[Unit, Mapping[str, Unit]], Check]] = {
     **dict.fromkeys(SERVICES, _judge_service),
     MIGRATION: _judge_migration,
     TIMER: _judge_timer,
-    BACKUP: _judge_backup,
+    BACKUP: _judge_job,
+    MAINTENANCE_TIMER: _judge_timer,
+    MAINTENANCE: _judge_job,
 }

@@ -235,7 +235,8 @@ def test_events_are_numbered_in_commit_order_and_never_reused(db: Database) -> N
     for number in range(3):
         events.add(db, number, "t", None, {"n": number})
     assert [row[0] for row in events.since(db, 1, 10)] == [2, 3]
-    db.execute("DELETE FROM events")
+    assert events.remove_to(db, 3) == 3
+    assert (events.newest(db), events.removed_to(db)) == (3, 3)
     events.add(db, 9, "t", "a", {})
     assert events.since(db, 0, 10) == [(4, 9, "t", "a", "{}")]
     assert events.newest(db) == 4

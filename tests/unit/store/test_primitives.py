@@ -59,7 +59,7 @@ def test_what_is_known_of_an_agent(db: Database) -> None:
     assert agents.find(db, "a") == agents.Agent("a", "busy", "t", None, None, 5, 9)
     assert agents.find(db, "b") is None
     for agent, until in (("a", None), ("a", 20), ("b", None)):
-        claims.hold(db, Claim(agent, "edit", "path", f"p{until}", "r", None, 1), until)
+        claims.take(db, 1, [Claim(agent, "edit", "path", f"p{until}", "r", None, 1)], until)
     assert [claim.target for claim in claims.live_of_agent(db, "a", 10, 9)] == ["pNone", "p20"]
     assert [claim.target for claim in claims.live_of_agent(db, "a", 20, 9)] == ["pNone"]
 
