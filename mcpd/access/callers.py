@@ -91,7 +91,8 @@ class Callers:
             return replace(caller, admitted=False, refusal="header Mcpd-Caller: only mcpd itself calls for others")
         facts = _FORWARDED.fullmatch(said)
         if facts is None:
-            return replace(caller, admitted=False, refusal="header Mcpd-Caller: expected uid=N or uid=N;agent=NAME")
+            expected = "header Mcpd-Caller: expected uid=N or uid=N;agent=NAME"
+            return replace(caller, admitted=False, refusal=expected, vouches=False)
         if facts[1] is None:
             return self._unknown()
         uid = int(facts[1])

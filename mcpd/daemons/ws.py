@@ -25,7 +25,7 @@ from mcpd.bridge.conversation import State as Told
 from mcpd.bridge.upstream import Upstream
 from mcpd.config import Config
 from mcpd.daemons import runtime
-from mcpd.errors import ConfigError, Error
+from mcpd.errors import ConfigError, Error, StoreUnavailable
 from mcpd.protocol.http import HttpRequest
 from mcpd.store import schema
 from mcpd.store.database import Database
@@ -174,7 +174,8 @@ class Daemon:
     def _tick(self) -> None:
         self._ticker = asyncio.get_running_loop().call_later(1.0, self._tick)
         self._registry.tick()
-        self._streams.tick()
+        with contextlib.suppress(StoreUnavailable):  # which the follower reports
+            self._streams.tick()
         self._tell_count()
 
     def _tell_count(self) -> None:

@@ -145,7 +145,9 @@ class Connection(asyncio.Protocol):
             registry.guard.check(request.headers.get(b"host"), request.headers.get(b"origin"))
             page = registry.pages.get(request.path)
             if page is not None and request.method == "GET" and b"upgrade" not in request.headers:
-                self._respond(HttpResponse(200, page(request)))
+                origin = request.headers.get(b"origin")
+                allowed = b"" if origin is None else b"Access-Control-Allow-Origin: %b\r\nVary: Origin\r\n" % origin
+                self._respond(HttpResponse(200, page(request), allowed))
                 return
             self._upgrade(request, reader)
         except Error as error:

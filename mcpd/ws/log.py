@@ -18,6 +18,7 @@ PAGE = 200
 _PAGE_BYTES = 262_144
 _KEPT = 2048
 _KEPT_BYTES = 4_194_304
+_TOOL_CALL = "tool_call"
 _number = attrgetter("seq")
 
 
@@ -50,13 +51,14 @@ class Entry:
             return {"type": "event", "topic": self.topic, **about, "data": data}
         if form.type != "broadcast":
             return {"type": form.type, **about, "data": {**self._fields(), "topic": self.topic}}
-        told = (
-            {**orjson.loads(self.data), "result": orjson.loads(self.data).get("outcome")}
-            if form.kind == "tool_call"
-            else data
-        )
+        told = self._call() if form.kind == _TOOL_CALL else data
         message = {"type": form.kind or self.topic, "data": told, "timestamp": at}
         return {"type": "broadcast", "topic": form.topic, **about, "message": message}
+
+    def _call(self) -> dict[str, object]:
+        """Return a call with the ``result`` that the old system's clients read; what it returned is in no event."""
+        data: dict[str, object] = orjson.loads(self.data)
+        return {**data, "result": data.get("outcome")}
 
     def _fields(self) -> dict[str, object]:
         """Return what the old dashboard reads of an activity or a state: one flat object."""

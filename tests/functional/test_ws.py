@@ -151,7 +151,7 @@ def test_calls_and_reads_by_their_old_names(pair: Ws) -> None:
             "tool_call",
         )
         assert found["message"]["data"].items() >= {"tool": "log_activity", "result": "ok"}.items()
-        client.ask(type="rpc", method="resources/read", params={"uri": "activity://recent"})
+        client.send(type="rpc", method="resources/read", params={"uri": "activity://recent"})
         (found,) = client.events(1)
         assert found["topic"] == "event:resource_access"
         assert found["message"]["data"]["uri"] == "activity://recent"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpd.access.callers import Callers
+from mcpd.access.callers import Caller, Callers, forwarded
 from mcpd.access.cgroups import agent_in, agent_of
 from mcpd.access.origins import OriginGuard
 from mcpd.access.sockdiag import socket_owner
@@ -194,3 +194,51 @@ def test_the_users_of_agents_are_admitted_as_agents() -> None:
     assert (judged.name, judged.admitted, judged.is_agent) == ("nobody", True, True)
     assert not callers._judge(os.geteuid()).is_agent
     assert not callers._judge(pwd.getpwnam("daemon").pw_uid).admitted
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "admitted", "is_agent"),
+    [
+        (b"uid=0", "root", True, False),
+        (b"uid=65534", "nobody", True, True),  # whom only an agent's file admits
+        (b"uid=65534;agent=backend-api", "agent:backend-api", True, True),
+        (b"uid=54321", "uid:54321", False, False),
+        (b"unknown", "unknown", False, False),
+        (b"uid=0;agent=", "mcpd", False, False),
+        (b"root", "mcpd", False, False),
+        (b"", "mcpd", False, False),
+    ],
+)
+def test_mcpd_s_own_user_says_for_whom_it_calls_and_that_one_is_judged(
+    said: bytes, name: str, admitted: bool, is_agent: bool
+) -> None:
+    callers = Callers("no-such-group", open_loopback=False, agent_users=lambda: {"nobody"})
+    found = callers.on_behalf(Caller("mcpd", True, uid=990, vouches=True), said)
+    assert (found.name, found.admitted, found.is_agent) == (name, admitted, is_agent)
+    assert not found.vouches
+
+
+@pytest.mark.parametrize("caller", [Caller("root", True, uid=0), Caller("agent:a", True, is_agent=True, uid=1)])
+def test_nobody_else_calls_for_others(caller: Caller) -> None:
+    callers = Callers("no-such-group", open_loopback=True)
+    refused = callers.on_behalf(caller, b"uid=0")
+    assert not refused.admitted
+    assert "only mcpd itself calls for others" in refused.refusal
+    assert callers.on_behalf(caller, None) is caller
+
+
+def test_the_facts_of_a_caller_come_back() -> None:
+    callers = Callers("no-such-group", open_loopback=False, agent_users=lambda: {"nobody"})
+    ours = Caller("mcpd", True, vouches=True)
+    for said in (b"uid=0", b"uid=65534", b"uid=65534;agent=a-b", b"uid=54321", b"unknown"):
+        caller = callers.on_behalf(ours, said)
+        assert forwarded(caller).encode() == said
+        assert callers.on_behalf(ours, forwarded(caller).encode()) == caller
+
+
+def test_only_the_unix_socket_makes_mcpd_vouch(pair: tuple[socket.socket, socket.socket]) -> None:
+    callers = Callers("no-such-group", open_loopback=False)
+    assert not callers.identify(pair[1]).vouches
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert callers.identify(ours).vouches
