@@ -416,3 +416,68 @@ def test_events_that_are_not_kept_any_more_are_told_to_be_lost(make_daemon: Make
             assert client.events(1)[0]["seq"] > 5
     finally:
         ws.close()
+
+
+def test_the_unix_socket_serves_the_same(pair: Ws) -> None:
+    with pair.connect_unix() as connection:
+        client = Client(connection)
+        assert client.take()["type"] == "connection"
+        assert client.ask(type="authenticate")["caller"] == "root"
+
+
+def test_messages_are_compressed_for_who_asks_if_the_administrator_lets(
+    make_daemon: MakeDaemon, tmp_path: Path
+) -> None:
+    rpc = make_daemon()
+    ws = make(tmp_path / "ws", rpc, "[websocket]\ncompression = true\n", FDSTORE="100")
+    try:
+        with ws.client(compression="deflate") as client, ws.client() as plain:
+            (extension,) = client.connection.protocol.extensions
+            assert "no_context_takeover=True" in repr(extension)
+            assert plain.connection.protocol.extensions == []
+            for each in (client, plain):
+                each.ask(type="subscribe", topics=["activity.*"])
+            for number in range(3):
+                log_activity(rpc, f"{number}" * 5000)
+                assert [each.events(1)[0]["data"]["activity"] for each in (client, plain)] == [f"{number}" * 5000] * 2
+                ws.restart()
+            assert client.ask(type="ping", padding="x" * 5000)["type"] == "pong"
+    finally:
+        ws.close()
+
+
+def test_who_takes_nothing_for_long_is_cut_off(make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    rpc = make_daemon()
+    ws = make(tmp_path / "ws", rpc, "[websocket]\nslow_timeout_s = 1.0\n")
+    try:
+        with opened(ws) as slow, ws.client() as other:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deadline = time.monotonic() + 30
+            while other.ask(type="get_state")["state"]["connected_clients"] == 2:
+                log_activity(rpc, "x" * 16_000)
+                assert time.monotonic() < deadline
+    finally:
+        ws.close()
+
+
+def test_a_database_that_is_put_in_place_of_the_other_is_followed(make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    """As a restore does; nobody is told events of one by the numbers of the other."""
+    rpc = make_daemon()
+    ws = make(tmp_path / "ws", rpc)
+    try:
+        with ws.client() as client:
+            client.ask(type="subscribe", topics=["activity.*"])
+            log_activity(rpc, "in the old one")
+            assert client.events(1)
+            rpc.stop()
+            for path in rpc.directory.glob("mcp.db*"):
+                path.unlink()
+            rpc.migrate()
+            rpc.start()
+            log_activity(rpc, "in the new one")
+            told = client.until(lambda said: said["type"] == "lagged")
+            assert (told["from"], told["lost"]) == (None, None)
+            log_activity(rpc, "behind it")
+            assert client.until(lambda said: said["type"] == "event")["data"]["activity"] == "behind it"
+    finally:
+        ws.close()

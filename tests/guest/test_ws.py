@@ -81,6 +81,39 @@ def test_strangers_are_refused(guest: Guest) -> None:
     assert guest.exec("runuser", "-u", "nobody", "--", *ask, *upgrade, *unix) == "403"
 
 
+ASK = """
+import json, sys
+from websockets.sync.client import connect, unix_connect
+ws = unix_connect(sys.argv[1], "ws://localhost/") if sys.argv[1][0] == "/" else connect(sys.argv[1])
+for number, call in enumerate(json.loads(sys.argv[2])):
+    ws.send(json.dumps({"type": "rpc", "id": number, "method": "tools/call", "params": call}))
+    while (answer := json.loads(ws.recv(20))).get("id") != number:
+        pass
+    open(sys.argv[3], "a").write(json.dumps(answer) + chr(10))
+"""
+AGENT = "backend-api"
+CALLS = [{"name": "heartbeat", "arguments": {"agent": "x"}}, {"name": "stop_agent", "arguments": {"agent": AGENT}}]
+
+
+def test_an_agent_is_known_and_restricted_as_it_is_at_mcpd_rpc(guest: Guest, tmp_path: Path) -> None:
+    """On the Unix socket by its cgroup, over TCP by its user; a person is asked before it stops somebody."""
+    assert guest.call("start_agent", agent=AGENT).status == 200
+    (tmp_path / "ask.py").write_text(ASK)
+    (tmp_path / "calls.json").write_text(json.dumps(CALLS))
+    guest.push(tmp_path / "ask.py", tmp_path / "calls.json", to="/opt/")
+    sql = "SELECT caller FROM audit WHERE resource = 'heartbeat' ORDER BY id DESC LIMIT 1"
+    for url, caller in (("/run/mcpd/ws.sock", f"agent:{AGENT}"), ("ws://localhost:8100", "mcp-agent")):
+        answers = f"/tmp/answers-{caller.partition(':')[0]}"
+        line = f'/usr/bin/python3 /opt/ask.py {url} "$(cat /opt/calls.json)" {answers}'
+        assert guest.call("send_to_agent", agent=AGENT, text=line).status == 200
+        eventually(lambda place=answers: guest.status("sh", "-c", f"test $(wc -l <{place}) = 2") == 0)  # type: ignore[misc]
+        assert guest.exec("runuser", "-u", "mcpd", "--", "sqlite3", DATABASE, sql).strip() == caller
+        first, second = map(json.loads, guest.exec("cat", answers).splitlines())
+        assert first["result"]["success"] is True
+        assert "person" in json.dumps(second), second
+    assert guest.show(f"mcp-agent@{AGENT}.service", "ActiveState") == "active"
+
+
 def test_restarts_under_load_close_nothing_and_lose_nothing(guest: Guest) -> None:
     pids = set()
     with listeners(guest) as heard:
