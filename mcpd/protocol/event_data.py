@@ -178,10 +178,10 @@ class BackupFailed(Data, frozen=True):
 
 
 class Export(Data, frozen=True):
-    """``name`` is that of the resource ``export://name``."""
+    """``name`` is that of the resource ``export://name``; ``rows`` counts those of each table."""
 
     name: str
-    rows: int
+    rows: dict[str, int]
 
 
 class Migration(Data, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -17,6 +18,10 @@ from typing import Any
 import orjson
 
 import mcpd
+from mcpd.errors import StoreUnavailable
+from mcpd.protocol.events import CATALOGUE, check
+from mcpd.store import events
+from mcpd.store.database import Database, store_errors
 
 TIMEOUT_S = 20.0
 # LISTEN_PID must name the process that the shell becomes.
@@ -141,6 +146,7 @@ class Daemon:
             if self.process is not None:
                 assert self.stop() == 0, self.log()
             assert "Traceback" not in self.log(), self.log()
+            self.check_events()
         finally:
             if self.process is not None:
                 self.process.kill()
@@ -149,6 +155,19 @@ class Daemon:
                 sock.close()
             self._forget()
             self._runtime.cleanup()
+
+    def check_events(self) -> None:
+        """Every event that there is holds what the catalogue says; a database that a test has spoilt has none."""
+        with contextlib.suppress(StoreUnavailable):
+            db = Database(str(self.database), read_only=True)
+            try:
+                with store_errors():
+                    rows = events.since(db, 0, 100_000)
+            finally:
+                db.close()
+            for _, _, topic, _, data in rows:
+                if topic in CATALOGUE:
+                    check(topic, data)
 
     def log(self) -> str:
         """Return what the daemon wrote to stderr."""

@@ -24,9 +24,11 @@ class Event:
 class EventStream:
     """One open stream; ``events`` yields what comes until the server ends it."""
 
-    def __init__(self, rpc: Daemon, method: str, body: bytes, headers: dict[str, str], timeout_s: float = 10) -> None:
+    def __init__(
+        self, rpc: Daemon, method: str, body: bytes, headers: dict[str, str], timeout_s: float = 10, path: str = "/mcp"
+    ) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", rpc.port, timeout=timeout_s)
-        self._connection.request(method, "/mcp", body, headers)
+        self._connection.request(method, path, body, headers)
         self.response = self._connection.getresponse()
         self.comments = 0
 

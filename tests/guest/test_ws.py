@@ -110,7 +110,7 @@ def test_an_agent_is_known_and_restricted_as_it_is_at_mcpd_rpc(guest: Guest, tmp
         assert guest.exec("runuser", "-u", "mcpd", "--", "sqlite3", DATABASE, sql).strip() == caller
         first, second = map(json.loads, guest.exec("cat", answers).splitlines())
         assert first["result"]["success"] is True
-        assert "person" in json.dumps(second), second
+        assert "elicitation" in json.dumps(second), second
     assert guest.show(f"mcp-agent@{AGENT}.service", "ActiveState") == "active"
 
 

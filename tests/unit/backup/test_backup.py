@@ -275,8 +275,9 @@ def test_a_backup_that_fails_is_an_event_and_prunes_nothing(database: Path, made
     shutil.copy(made, older)
     with pytest.raises(ConfigError, match="expected an age recipient, got 'nobody'"):
         nightly.run(settings(database, made.parent, recipient="nobody"), [])
-    topic, data = told(database)[-1]
+    (topic, data), (alert, shown) = told(database)[-2:]
     assert (topic, "nobody" in str(data["error"])) == ("backup.failed", True)
+    assert (alert, shown) == ("alert.raised", {"source": "backup", "message": data["error"]})
     assert older.exists()
     absent = settings(tmp_path / "none.db", made.parent)
     with pytest.raises(ConfigError, match="there is no database"):

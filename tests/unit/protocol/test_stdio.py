@@ -257,7 +257,7 @@ def test_events_are_read_however_they_come() -> None:
         Event(b"", "5"),
         Event(b'{"a":1}', "6"),
         Event(b"", None, 500),
-        Event(b"x\ny"),
+        Event(b"x\ny", name="message"),
     ]
     for size in (1, 7, len(stream)):
         reader, found = EventReader(), []
