@@ -131,9 +131,11 @@ class Conversation:
 
     async def write(self, message: Message, line: bytes) -> None:
         """Write the answer *line*, or one of them, to *message*."""
-        await self.output.write(line)
+        await self.output.ready()
+        # Not later: the client may use the id again as soon as it has read the line.
         for request_id in message.ids:
             self._unanswered.pop(request_id, None)
+        await self.output.write(line)
 
     async def pass_on(self, message: Message, reply: Reply) -> None:
         """Give the client what the whole *reply* to *message* says."""

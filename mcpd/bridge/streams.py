@@ -22,8 +22,11 @@ _STEADY_S = 5.0  # a stream that lived this long is opened again without delay
 class Sink(Protocol):
     """Where messages to the client go."""
 
+    async def ready(self) -> None:
+        """Return when the client takes a message."""
+
     async def write(self, line: bytes) -> None:
-        """Write a message; nothing of it if cancelled."""
+        """Write a message."""
 
 
 class Client(Protocol):

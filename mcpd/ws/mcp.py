@@ -58,6 +58,7 @@ class Mcp:
         """Go on writing."""
         if self._taken is not None:
             self._taken.set()
+            self._taken = None
 
     def stuck(self) -> None:
         """Write nothing until ``drained``."""
@@ -69,6 +70,7 @@ class Mcp:
     def closed(self) -> None:
         """End what is under way, and the session."""
         self._closed = True
+        self.drained()
         self._room.start(asyncio.create_task(self._end()))
 
     def is_busy(self) -> bool:
@@ -99,11 +101,15 @@ class Mcp:
 
     # What the conversation tells.
 
-    async def write(self, line: bytes) -> None:
-        """Send a message once the client takes it; nothing of it if cancelled."""
+    async def ready(self) -> None:
+        """Return when the client takes a message."""
         while self._peer.blocked and not self._closed:
-            self._taken = asyncio.Event()
+            self._taken = self._taken or asyncio.Event()
             await self._taken.wait()
+
+    async def write(self, line: bytes) -> None:
+        """Send a message once the client takes it; nothing of it if cancelled before."""
+        await self.ready()
         self._peer.write(self._peer.codec.text(line))
 
     def complain(self, text: str) -> None:
