@@ -92,6 +92,7 @@ class Daemon:
         directory = os.environ.get("RUNTIME_DIRECTORY")
         self._count_file = None if directory is None else Path(directory, "clients")
         self._counted: int | None = None
+        self._refusals = 0
 
     async def run(self) -> None:
         """Serve until a signal says stop."""
@@ -168,11 +169,18 @@ class Daemon:
         return dialect
 
     def _refused(self, caller: Caller, error: Error) -> None:
+        """Log a refusal, unless there were too many this second."""
+        self._refusals += 1
+        if self._refusals > self._config.log.requests_per_s:
+            return
         fields = {"MCPD_CALLER": caller.name, "MCPD_STATUS": str(error.http_status)}
         self._log.warning("refused %s: %d %s", caller.name, error.http_status, error.message, extra=fields)
 
     def _tick(self) -> None:
         self._ticker = asyncio.get_running_loop().call_later(1.0, self._tick)
+        if self._refusals > self._config.log.requests_per_s:
+            self._log.warning("refused %d in a second", self._refusals)
+        self._refusals = 0
         self._registry.tick()
         with contextlib.suppress(StoreUnavailable):  # which the follower reports
             self._streams.tick()

@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
         self._record = record
         self._reader: RequestReader | None = None
         self._framer: Framer | None = None
-        self._fragments: list[bytes] | None = None
+        self._fragments: bytearray | None = None
         self._tail: bytes | list[bytes] = b""  # what was written last, until it is known to be sent
         self._closing = False
         self._held = False
@@ -204,8 +204,8 @@ class Connection(asyncio.Protocol):
         except EOFError:  # what comes behind the end, after a close
             return
         for event in framer.events_received():
-            if not self._closing and isinstance(event, Frame):
-                self._take(event, framer)
+            if self._closing or not isinstance(event, Frame) or not self._take(event, framer):
+                break
         self._flush(framer)
         if self._framer is framer and framer.is_at_rest and not self._closing:
             self._framer = None
@@ -221,26 +221,32 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self._registry.watch(self, _LINGER_S)
 
-    def _take(self, frame: Frame, framer: Framer) -> None:
+    def _take(self, frame: Frame, framer: Framer) -> bool:
+        """Take a whole frame; say whether the next one may come."""
         if frame.opcode is Opcode.BINARY:
             framer.fail(CloseCode.UNSUPPORTED_DATA, "messages are text")
-        elif frame.opcode in (Opcode.TEXT, Opcode.CONT):
-            if not frame.fin or self._fragments is not None:
-                self._fragments = [*(self._fragments or ()), bytes(frame.data)]
-            if frame.fin:
-                data = bytes(frame.data) if self._fragments is None else b"".join(self._fragments)
-                self._fragments = None
-                self._take_text(data, framer)
+            return False
+        if frame.opcode not in (Opcode.TEXT, Opcode.CONT):
+            return True
+        if self._fragments is not None:
+            self._fragments += frame.data
+        elif not frame.fin:
+            self._fragments = bytearray(frame.data)
+        if not frame.fin:
+            return True
+        data = bytes(frame.data if self._fragments is None else self._fragments)
+        self._fragments = None
+        return self._take_text(data, framer)
 
-    def _take_text(self, data: bytes, framer: Framer) -> None:
+    def _take_text(self, data: bytes, framer: Framer) -> bool:
         try:
             data.decode()
         except UnicodeDecodeError as exc:
             framer.fail(CloseCode.INVALID_DATA, f"not UTF-8: {exc.reason} at byte {exc.start}")
-            return
-        self._registry.received += 1
+            return False
         if self.session is not None:
             self.session.receive(data)
+        return True
 
     # Frames out.
 
@@ -313,7 +319,7 @@ class Connection(asyncio.Protocol):
     def _take_up(self, record: Record, subprotocol: str) -> None:
         registry = self._registry
         self.caller, self.codec = record.caller, registry.codec(record.deflate)
-        registry.opened(self)
+        registry.opened(self, anew=False)
         if record.unsent:
             self._write(record.unsent)
         self.session = registry.make_session(subprotocol, self, record)

@@ -57,7 +57,6 @@ class Registry:
         self.framers = Framers(settings.max_message_bytes)
         self.connections: set[Member] = set()
         self.of_caller: Counter[str] = Counter()
-        self.received = 0
         self.resting = False
         self.make_session: Callable[[str, Peer, Record | None], Session]
         self.counted: Callable[[], None] = lambda: None
@@ -79,11 +78,12 @@ class Registry:
             self._codecs[deflate] = Codec(deflate)
         return self._codecs[deflate]
 
-    def opened(self, member: Member) -> None:
-        """Count *member*, whose WebSocket is open; its turn is the one in which it came."""
+    def opened(self, member: Member, *, anew: bool = True) -> None:
+        """Count *member*, whose WebSocket is open; its turn is the one in which it came, unless all come at once."""
         self.unwatch(member)
         self.of_caller[member.caller.name] += 1
-        self._wheel[int(self.now_s) % self._turns].add(member)
+        turn = int(self.now_s) if anew else self.of_caller.total()
+        self._wheel[turn % self._turns].add(member)
         self.counted()
 
     def forget(self, member: Member) -> None:

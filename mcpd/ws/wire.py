@@ -23,6 +23,7 @@ MCP = Subprotocol("mcp")
 WINDOW_BITS = 12
 _COMPRESSION = {"memLevel": 5}
 _MAX_SPARE = 64
+_MAX_HEADS_BYTES = 65536  # of the frames of a message in parts, and pings between them
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 _QUIET = logging.Logger("websockets", logging.CRITICAL)
 
@@ -51,6 +52,7 @@ class Framer(ServerProtocol):
         self.parser = self.parse()
         next(self.parser)
         self._whole = True
+        self._limit_bytes = 2 * max_message_bytes + _MAX_HEADS_BYTES
 
     def recv_frame(self, frame: Frame) -> None:
         """Take a whole frame."""
@@ -59,6 +61,8 @@ class Framer(ServerProtocol):
             self._whole = frame.fin
         if self._whole:
             self._taken.taken.clear()
+        elif len(self._taken.taken) > self._limit_bytes and self.state is State.OPEN:
+            self.fail(CloseCode.MESSAGE_TOO_BIG, "the message comes in too many parts")
 
     @property
     def unfinished(self) -> bytes:

@@ -17,7 +17,8 @@ from mcpd.ws.log import Log
 from mcpd.ws.topics import Subscription
 from mcpd.ws.wire import PLAIN
 
-ALL = Subscription(frozenset({"agent"}))
+ALL = Subscription(frozenset({"activity"}))
+DATA = {"id": 1, "category": "task", "status": "completed", "component": None, "paths": []}
 
 
 class Client(Listener):
@@ -61,7 +62,7 @@ def scene(db: Database, work: Callable[[Feed], Coroutine[object, object, None]],
 def add(db: Database, count: int, size: int = 1) -> None:
     with db.transaction():
         for _ in range(count):
-            events.add(db, 1, "agent.status", "a", {"x": "y" * size})
+            events.add(db, 1, "activity.logged", "a", DATA | {"activity": "y" * size})
 
 
 async def settle() -> None:
