@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from mcpd.store import events
 from mcpd.store.database import Database
 from tests.bench.websockets_floor import DATA
 from tests.functional.daemon import Daemon
-from tests.functional.websocket import Ws, handshake, log_activity
+from tests.functional.websocket import Raw, Ws, frame, handshake, log_activity, opened
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
@@ -241,17 +242,34 @@ def fanout(mine: Server, bare: Server, count: int, rounds: int, headers: str = "
     return Fanout(count, statistics.median(times[0]), statistics.median(times[1]), *each)
 
 
-def latencies_ms(server: Ours, count: int) -> list[float]:
-    """Return how long each of *count* events took from mcpd-rpc's transaction to a subscriber, one at a time."""
-    found = []
-    with server.ws.client() as client:
-        client.ask(type="subscribe", topics=["activity.logged"])
+def latencies_ms(server: Ours, count: int) -> tuple[list[float], list[float]]:
+    """Return how long each of *count* events took from mcpd-rpc's transaction to a subscriber, one at a time.
+
+    And how long the calls took that made them, to which the machine does the same.
+    """
+    found: list[float] = []
+    calls: list[float] = []
+    with opened(server.ws) as connection:
+        wire = Raw(connection)
+        connection.sendall(frame(b'{"type":"subscribe","topics":["activity.logged"]}'))
+        while wire.take()["type"] != "subscribed":
+            pass
+
+        def read() -> None:
+            while len(found) < count:
+                event = wire.take()
+                if event["type"] == "event":
+                    found.append(1000 * (time.time() - datetime.fromisoformat(event["timestamp"]).timestamp()))
+
+        reader = threading.Thread(target=read)
+        reader.start()
         for number in range(count):
+            started_s = time.perf_counter()
             log_activity(server.ws.rpc, f"latency {number}")
-            event = client.events(1)[0]
-            found.append(time.time() - datetime.fromisoformat(event["timestamp"]).timestamp())
-            time.sleep(0.005)
-    return [seconds * 1000 for seconds in found]
+            calls.append(1000 * (time.perf_counter() - started_s))
+            time.sleep(0.01)
+        reader.join()
+    return found, calls
 
 
 def quantile(values: list[float], part: float) -> float:
@@ -263,7 +281,8 @@ def measure(size: Size, console: Console) -> dict[str, float]:
     found: dict[str, float] = {}
     memory = Table("kB per idle connection", "mcpd-ws", "websockets", title=f"Memory, {size.idle} connections")
     speed = Table("one event to", "mcpd-ws ms", "websockets ms", "ratio", "CPU µs each", "websockets", title="Fan-out")
-    times = []
+    times: list[float] = []
+    calls: list[float] = []
     for name, headers, options in (("plain", "", ()), ("compressed", _DEFLATE, ("deflate",))):
         with ours() as mine:
             with floor(*options) as bare:
@@ -277,10 +296,12 @@ def measure(size: Size, console: Console) -> dict[str, float]:
                         f"{one.ours_cpu_us:.1f}", f"{one.floor_cpu_us:.1f}",
                     )  # fmt: skip
                     found[f"ratio {count} {name}"] = one.ratio
-            times += latencies_ms(mine, size.latencies)
+            seen, asked = latencies_ms(mine, size.latencies)
+            times, calls = times + seen, calls + asked
     console.print(memory, speed)
-    shown = ", ".join(f"p{part * 100:.0f} {quantile(times, part):.2f} ms" for part in (0.5, 0.95, 0.99))
-    console.print(f"From mcpd-rpc's transaction to a subscriber: {shown}")
+    for name, values in (("mcpd-rpc's transaction to a subscriber", times), ("call to answer, for comparison", calls)):
+        shown = ", ".join(f"p{part * 100:.0f} {quantile(values, part):.2f} ms" for part in (0.5, 0.95, 0.99))
+        console.print(f"From {name}: {shown}")
     found["latency p95"] = quantile(times, 0.95)
     return found
 

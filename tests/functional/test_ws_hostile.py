@@ -17,8 +17,8 @@ import pytest
 
 from tests.functional.conftest import MakeDaemon
 from tests.functional.daemon import Daemon, read_all
-from tests.functional.test_ws_restart import Raw, events, frame
-from tests.functional.websocket import Ws, handshake, log_activity, make, opened
+from tests.functional.test_ws_restart import events
+from tests.functional.websocket import Raw, Ws, frame, handshake, log_activity, make, opened
 
 LIMIT = 65536
 FUZZED = int(os.environ.get("MCPD_WS_FUZZED", "300"))

@@ -173,3 +173,31 @@ def make(directory: Path, rpc: Daemon, settings: str = "", **environment: str) -
     ws = Ws(directory, settings, environment, rpc=rpc)
     ws.start()
     return ws
+
+
+def frame(payload: bytes, first: int = 0x81) -> bytes:
+    """A client's frame, masked with zeros."""
+    size = len(payload)
+    head = bytes([first, 0x80 | size]) if size < 126 else bytes([first, 0x80 | 126]) + size.to_bytes(2, "big")
+    return head + bytes(4) + payload
+
+
+class Raw:
+    """A server's frames, read one by one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._file = connection.makefile("rb")
+
+    def frame(self) -> tuple[int, bytes]:
+        first, size = self._file.read(2)
+        if size == 126:
+            size = int.from_bytes(self._file.read(2), "big")
+        elif size == 127:
+            size = int.from_bytes(self._file.read(8), "big")
+        return first, self._file.read(size)
+
+    def take(self) -> dict[str, Any]:
+        first, payload = self.frame()
+        assert first == 0x81, hex(first)
+        message: dict[str, Any] = json.loads(payload)
+        return message
