@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,7 @@ VERSION = "2025-11-25"
 @contextlib.contextmanager
 def served(directory: Path, rpc: Daemon, upstream: Path | None = None) -> Iterator[Ws]:
     directory.mkdir()
-    ws = Ws(directory, "", {"FDSTORE": "8192"}, rpc=rpc, upstream=upstream)
+    ws = Ws(directory, "[server]\ndrain_timeout_s = 1.0\n", {"FDSTORE": "8192"}, rpc=rpc, upstream=upstream)
     ws.start()
     try:
         yield ws
@@ -190,3 +194,80 @@ def test_without_mcpd_rpc_requests_are_answered_with_why(ws: Ws, tmp_path: Path)
         error = client.modern("server/discover")["error"]
         assert f"there is no socket {tmp_path / 'nobody'}" in error["message"]
         assert client.modern("server/discover")["error"]
+
+
+@contextlib.contextmanager
+def slow_upstream() -> Iterator[tuple[Path, threading.Event, list[bytes]]]:
+    """An mcpd-rpc that reads requests and answers none before the event is set; the requests are noted."""
+    received: list[bytes] = []
+    go = threading.Event()
+    with tempfile.TemporaryDirectory(prefix="mcpd") as place, socket.socket(socket.AF_UNIX) as server:
+        path = Path(place) / "mcp.sock"
+        server.bind(str(path))
+        server.listen()
+
+        def answer(connection: socket.socket) -> None:
+            with connection, contextlib.suppress(OSError):
+                request = connection.recv(65536)
+                received.append(request)
+                go.wait(TIMEOUT_S)
+                asked = json.loads(request.partition(b"\r\n\r\n")[2])
+                body = json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": {"content": []}}).encode()
+                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode() + body)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield path, go, received
+        go.set()
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_call_under_way_is_answered_before_a_restart(rpc: Daemon, tmp_path: Path) -> None:
+    with slow_upstream() as (path, go, received), served(tmp_path / "ws", rpc, path) as ws, thin(ws) as client:
+        call = client.send("tools/call", {"name": "x", "arguments": {}, "_meta": META})
+        until(lambda: received)
+        threading.Timer(0.3, go.set).start()
+        ws.restart()
+        answer = client.take()
+        assert (answer["id"], "result" in answer) == (call, True)
+        assert len(received) == 1
+
+
+def test_a_call_that_a_restart_cannot_wait_for_is_answered_with_that(rpc: Daemon, tmp_path: Path) -> None:
+    """And a list, which may be asked twice, is asked again."""
+    with slow_upstream() as (path, go, received), served(tmp_path / "ws", rpc, path) as ws, thin(ws) as client:
+        call = client.send("tools/call", {"name": "x", "arguments": {}, "_meta": META})
+        listed = client.send("tools/list", {"_meta": META})
+        until(lambda: len(received) == 2)
+        ws.restart()
+        error = client.take()
+        assert (error["id"], "may or may not" in error["error"]["message"]) == (call, True)
+        until(lambda: len(received) == 3)
+        go.set()
+        answer = client.take()
+        assert (answer["id"], "result" in answer) == (listed, True)
+
+
+def test_an_rpc_under_way_goes_the_same_way(rpc: Daemon, tmp_path: Path) -> None:
+    with slow_upstream() as (path, go, received), served(tmp_path / "ws", rpc, path) as ws, ws.client() as client:
+        client.send(type="rpc", id="call", method="tools/call", params={"name": "x"})
+        client.send(type="rpc", id="list", method="tools/list")
+        until(lambda: len(received) == 2)
+        ws.restart()
+        error = client.until(lambda said: said.get("id") == "call")
+        assert "may or may not" in error["error"]
+        until(lambda: len(received) == 3)
+        go.set()
+        assert client.until(lambda said: said.get("id") == "list")["type"] == "rpc_response"
