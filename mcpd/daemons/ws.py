@@ -145,7 +145,7 @@ class Daemon:
             {"/ws-config": _ws_config},
         )
         feed = Feed(Log(self._db), settings.max_behind)
-        self._room = Room(feed, self._db, Upstream(self._arguments.rpc, _RPC_TIMEOUT_S), lambda: self._registry.open)
+        self._room = Room(feed, Upstream(self._arguments.rpc, _RPC_TIMEOUT_S), lambda: self._registry.open)
         meter = Meter(lambda: self._registry.open, lambda: sum(self._room.subscriptions().values()), lambda: feed.told)
         self._streams = Streams(self._db, meter)
         self._follower = Follower(config.database.path, self._db, feed, self._streams)
@@ -222,7 +222,7 @@ class Daemon:
             self._hand_over(connections)
         for connection in connections:
             connection.close(CloseCode.SERVICE_RESTART, "mcpd-ws is stopping; connect again")
-        while self._registry.connections and loop.time() < limit_s:  # noqa: ASYNC110
+        while (self._registry.connections or self._room.tasks) and loop.time() < limit_s:  # noqa: ASYNC110
             await asyncio.sleep(_STEP_S)
 
     async def _settle(self, connections: Sequence[Connection], limit_s: float) -> None:

@@ -13,7 +13,6 @@ from websockets.frames import CloseCode
 
 from mcpd.access.callers import Caller
 from mcpd.bridge.upstream import Upstream
-from mcpd.store.database import Database
 from mcpd.ws.feed import Feed
 from mcpd.ws.wire import Codec
 
@@ -43,7 +42,6 @@ class Room:
     """What the connections share; *count* says how many there are."""
 
     feed: Feed
-    db: Database
     upstream: Upstream
     count: Callable[[], int]
     tasks: set[asyncio.Task[None]] = field(default_factory=set)

@@ -1,8 +1,13 @@
-"""mcpd-ws as apt installs it: started by its socket, restarted and replaced under clients that notice nothing."""
+"""mcpd-ws as apt installs it: started by its socket, restarted and replaced under clients that notice nothing.
+
+MCPD_WS_CLIENTS and MCPD_ROUNDS say how many clients (100) and restarts (3).
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import statistics
 import subprocess
 import sys
 import time
@@ -15,8 +20,8 @@ from .listening import Heard
 from .machine import DATABASE, GUEST, Guest
 from .terminals import eventually
 
-CLIENTS = 100
-RESTARTS = 3
+CLIENTS = int(os.environ.get("MCPD_WS_CLIENTS", "100"))
+RESTARTS = int(os.environ.get("MCPD_ROUNDS", "3"))
 LISTENING = Path(__file__).with_name("listening.py")
 
 
@@ -115,19 +120,22 @@ def test_an_agent_is_known_and_restricted_as_it_is_at_mcpd_rpc(guest: Guest, tmp
 
 
 def test_restarts_under_load_close_nothing_and_lose_nothing(guest: Guest) -> None:
-    pids = set()
+    pids, took_s = set(), []
     with listeners(guest) as heard:
         eventually(lambda: guest.request("/api/mcp/status").body["websocket_clients"] == CLIENTS)
         with guest.load("restarted", "--keep-alive") as load:
             for _ in range(RESTARTS):
+                started_s = time.monotonic()
                 guest.exec("systemctl", "restart", "mcpd-ws.service")
+                took_s.append(time.monotonic() - started_s)
                 pids.add(guest.show("mcpd-ws", "MainPID"))
                 time.sleep(0.5)
     assert len(pids) == RESTARTS
     assert load.result.answered > 100
     assert (heard.closed, heard.wrong[:3]) == ([], [])
     assert len(heard.counts) == CLIENTS
-    print(f"{CLIENTS} clients, {RESTARTS} restarts, {heard.counts[0]} events to each")
+    print(f"{CLIENTS} clients, {RESTARTS} restarts, {heard.counts[0]} events to each; ", end="")
+    print(f"a restart took {statistics.median(took_s):.1f} s, at most {max(took_s):.1f} s")
     assert guest.show("mcpd-ws", "NFileDescriptorStore") == "0"
 
 
