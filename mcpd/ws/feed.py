@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mcpd.errors import StoreUnavailable
@@ -16,7 +17,7 @@ from mcpd.ws.log import Entry, Log
 from mcpd.ws.topics import Subscription
 from mcpd.ws.wire import Codec
 
-_PAGES_A_TURN = 8
+_MAX_PAGES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,24 @@ class Listener(ABC):
 class Group:
     """Those who listen to the same over the same *codec*; ``live`` are those that keep up."""
 
-    __slots__ = ("codec", "live", "members", "subscription")
+    __slots__ = ("_pages", "codec", "live", "members", "subscription")
 
     def __init__(self, subscription: Subscription, codec: Codec) -> None:
         self.subscription = subscription
         self.codec = codec
         self.members: set[Listener] = set()
         self.live: set[Listener] = set()
+        self._pages: dict[tuple[int, int], bytes] = {}
+
+    def page(self, entries: Sequence[Entry], seq: int, place: int) -> bytes:
+        """Return the frames for *entries*, which are those behind *seq* and up to *place*: once for all who lag."""
+        frames = self._pages.get((seq, place))
+        if frames is None:
+            frames = frames_of(entries, self.subscription, self.codec)
+            if len(self._pages) >= _MAX_PAGES:
+                del self._pages[next(iter(self._pages))]
+            self._pages[(seq, place)] = frames
+        return frames
 
 
 def frames_of(entries: Sequence[Entry], subscription: Subscription, codec: Codec) -> bytes:
@@ -84,6 +96,7 @@ class Feed:
         self._groups: dict[tuple[Subscription, int], Group] = {}
         self._loop = asyncio.get_running_loop()
         self._advancing = False
+        self._held: list[Listener] | None = None
         self.told = 0
 
     @property
@@ -128,30 +141,43 @@ class Feed:
             listener.lags = True
 
     def catch_up(self, listener: Listener) -> None:
-        """Tell *listener* what it has not been told, as long as it takes it; a few pages a turn."""
-        for _ in range(_PAGES_A_TURN):
-            group = listener.group
-            if group is None or listener.blocked or listener in group.live:
-                return
-            try:
-                done = self._replay(listener, group) if listener.replays else self._go_on(listener, group)
-            except StoreUnavailable:
-                self._loop.call_later(1.0, self.catch_up, listener)
-                return
-            if done:
-                return
-        self._loop.call_soon(self.catch_up, listener)
+        """Tell *listener* what it has not been told, as long as it takes it; a page a turn of the event loop."""
+        group = listener.group
+        if group is None or listener.blocked or listener in group.live:
+            return
+        if self._held is not None:
+            self._held.append(listener)
+            return
+        try:
+            done = self._replay(listener, group) if listener.replays else self._go_on(listener, group)
+        except StoreUnavailable:
+            self._loop.call_later(1.0, self.catch_up, listener)
+            return
+        if not done:
+            self._loop.call_soon(self.catch_up, listener)
+
+    def hold(self) -> None:
+        """Tell nobody anything before ``release``: those who come now come from another process, all at once."""
+        self._held = []
+
+    def release(self) -> None:
+        """Tell everybody what happened meanwhile."""
+        held, self._held = self._held or [], None
+        for listener in held:
+            self._loop.call_soon(self.catch_up, listener)
 
     def _replay(self, listener: Listener, group: Group) -> bool:
         """Tell a page of the first replay; it is over when nothing is left of it."""
         replay, *rest = listener.replays
         seq = self._skip_deleted(listener, replay.seq, replay.until)
-        entries = [entry for entry in self.log.page(seq) if entry.seq <= replay.until] if seq < replay.until else []
-        if entries:
-            listener.replays = (Replay(replay.subscription, entries[-1].seq, replay.until), *rest)
-            self._tell(listener, entries, replay.subscription, group.codec)
-        else:
+        if seq >= replay.until:
             listener.replays = tuple(rest)
+            return False
+        entries, place = self.log.page(seq)
+        listener.replays = (Replay(replay.subscription, place, replay.until), *rest)
+        told = [entry for entry in entries if entry.seq <= replay.until]
+        if frames := frames_of(told, replay.subscription, group.codec):
+            listener.write(frames)
         return False
 
     def _go_on(self, listener: Listener, group: Group) -> bool:
@@ -160,21 +186,15 @@ class Feed:
         if listener.lags and newest - listener.seq > self._max_behind:
             first, listener.seq = listener.seq + 1, newest - self._max_behind
             listener.lost(first, listener.seq)
-        listener.lags = False
-        if listener.seq < newest:
-            listener.seq = self._skip_deleted(listener, listener.seq, newest)
-        entries = self.log.page(listener.seq) if listener.seq < newest else ()
-        if not entries:
-            listener.seq = newest
+        if listener.seq >= newest:
+            listener.seq, listener.lags = newest, False
             group.live.add(listener)
             return True
-        listener.seq = entries[-1].seq
-        self._tell(listener, entries, group.subscription, group.codec)
-        return False
-
-    def _tell(self, listener: Listener, entries: Sequence[Entry], wanted: Subscription, codec: Codec) -> None:
-        if frames := frames_of(entries, wanted, codec):
+        seq = self._skip_deleted(listener, listener.seq, newest)
+        entries, listener.seq = self.log.page(seq) if seq < newest else ((), seq)
+        if entries and (frames := group.page(entries, seq, listener.seq)):
             listener.write(frames)
+        return False
 
     def _skip_deleted(self, listener: Listener, seq: int, until: int) -> int:
         """Return the place to read on from instead of *seq* where what comes behind it is not kept any more."""
@@ -186,18 +206,17 @@ class Feed:
         return last
 
     def advance(self) -> bool:
-        """Tell everybody what was committed since; say whether that was anything. Raises ``StoreUnavailable``."""
-        found = False
-        for _ in range(_PAGES_A_TURN):
-            entries = self.log.read_new()
-            if not entries:
-                return found
-            found = True
-            self.told += len(entries)
-            for group in list(self._groups.values()):
-                if group.live and (frames := frames_of(entries, group.subscription, group.codec)):
-                    for listener in list(group.live):
-                        listener.write(frames)
+        """Tell everybody what was committed since, a page a turn; say whether there was any.
+
+        Raises ``StoreUnavailable``.
+        """
+        if self._held is not None or not (entries := self.log.read_new()):
+            return False
+        self.told += len(entries)
+        for group in list(self._groups.values()):
+            if group.live and (frames := frames_of(entries, group.subscription, group.codec)):
+                for listener in list(group.live):
+                    listener.write(frames)
         if not self._advancing:
             self._advancing = True
             self._loop.call_soon(self._advance_again)
@@ -205,10 +224,8 @@ class Feed:
 
     def _advance_again(self) -> None:
         self._advancing = False
-        try:
+        with suppress(StoreUnavailable):  # the next bell, or the next look
             self.advance()
-        except StoreUnavailable:
-            return  # the next bell, or the next look
 
     def restart(self) -> None:
         """Have everybody go on from the newest event of a log that has taken the other's place."""

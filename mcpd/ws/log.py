@@ -14,8 +14,9 @@ from mcpd.times import rfc3339
 from mcpd.ws.topics import PLAIN, Form
 from mcpd.ws.wire import Codec
 
-PAGE = 200
-_PAGE_BYTES = 262_144
+PAGE = 128
+_PAGE_BYTES = 65_536
+_MAX_PAGES = 64
 _KEPT = 2048
 _KEPT_BYTES = 4_194_304
 _TOOL_CALL = "tool_call"
@@ -74,6 +75,7 @@ class Log:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._recent: list[Entry] = []
+        self._pages: dict[tuple[int, int], tuple[Sequence[Entry], int]] = {}  # of what is not recent
         self._recent_bytes = 0
         with store_errors():
             self.seq = events.newest(db)
@@ -85,11 +87,12 @@ class Log:
             newest = events.newest(db)
         self._db, self.seq, self._before = db, newest, newest
         self._recent.clear()
+        self._pages.clear()
         self._recent_bytes = 0
 
     def read_new(self) -> list[Entry]:
         """Return what has been committed since the last call, a page at most; raises ``StoreUnavailable``."""
-        entries = self._read(self.seq)
+        entries, _ = _cut(self._read(self.seq), 0)
         if entries:
             self._recent += entries
             self._recent_bytes += sum(len(entry.data) for entry in entries)
@@ -105,17 +108,27 @@ class Log:
         self._recent_bytes -= sum(len(entry.data) for entry in self._recent[:half])
         del self._recent[:half]
 
-    def page(self, seq: int) -> Sequence[Entry]:
-        """Return the events behind number *seq* that were read before, a page at most; raises ``StoreUnavailable``."""
-        if seq < self._before or not self._recent:
-            return [entry for entry in self._read(seq) if entry.seq <= self.seq]
-        start = bisect_right(self._recent, seq, key=_number)
-        size_bytes = 0
-        for index in range(start, min(start + PAGE, len(self._recent))):
-            size_bytes += len(self._recent[index].data)
-            if size_bytes > _PAGE_BYTES:
-                return self._recent[start : index + 1]
-        return self._recent[start : start + PAGE]
+    def page(self, seq: int) -> tuple[Sequence[Entry], int]:
+        """Return the events behind number *seq*, of those that were read before, and the place that this leads to.
+
+        Pages end at the same numbers for everyone, so that many who read on from different places soon read the same.
+        Raises ``StoreUnavailable``.
+        """
+        end = min((seq // PAGE + 1) * PAGE, self.seq)
+        if seq >= self._before and self._recent:
+            start = bisect_right(self._recent, seq, key=_number)
+            return _cut(self._recent[start : bisect_right(self._recent, end, start, key=_number)], end)
+        page = self._pages.get((seq, end))
+        if page is None:
+            entries = self._read(seq)
+            if entries and entries[0].seq > end:
+                page = (), min(entries[0].seq - 1, self.seq)
+            else:
+                page = _cut([entry for entry in entries if entry.seq <= end], end if entries else self.seq)
+            if len(self._pages) >= _MAX_PAGES:
+                del self._pages[next(iter(self._pages))]
+            self._pages[(seq, end)] = page
+        return page
 
     def oldest(self) -> int:
         """Return the number of the oldest event that is kept, or of the next one if there is none."""
@@ -129,11 +142,14 @@ class Log:
 
     def _read(self, seq: int) -> list[Entry]:
         with store_errors():
-            rows = events.since(self._db, seq, PAGE)
-        entries, size = [], 0
-        for row in rows:
-            entries.append(Entry(row))
-            size += len(row[4])
-            if size > _PAGE_BYTES:
-                break
-        return entries
+            return [Entry(row) for row in events.since(self._db, seq, PAGE)]
+
+
+def _cut(entries: list[Entry], end: int) -> tuple[list[Entry], int]:
+    """Return as many of *entries* as one page may weigh, and the number they lead to: *end* if that is all of them."""
+    size_bytes = 0
+    for count, entry in enumerate(entries, start=1):
+        size_bytes += len(entry.data)
+        if size_bytes > _PAGE_BYTES:
+            return entries[:count], entry.seq
+    return entries, end

@@ -1,14 +1,17 @@
 """Clients of the event dialect, run in the guest's network: they listen until told to stop, and count.
 
-PORT CLIENTS; says ``ready`` when all listen. A line on standard input asks for the counts as JSON; the first event that
-counts is the one after ``ready``.
+PORT CLIENTS RATE; a thread has so many events written a second, over port 8099. Says ``ready`` when all listen. A line on standard input ends
+the writing, after which ``quiet`` is said; the next one tells the numbers of all events since ``ready``, and is answered
+with what came of that, as JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import sys
+import threading
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 TOPIC = "activity.logged"
+STOP = threading.Event()
 GIVE_UP_S = 60.0
 
 
@@ -79,10 +83,29 @@ def counted(clients: list[Client], numbers: list[int]) -> Heard:
     return heard
 
 
+def write(rate: float) -> None:
+    """Have events written until the process ends."""
+    arguments = {"agent": "load", "activity": "x", "category": "task"}
+    params = {"name": "log_activity", "arguments": arguments}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    connection = http.client.HTTPConnection("127.0.0.1", 8099, timeout=GIVE_UP_S)
+    while not STOP.wait(1 / rate):
+        connection.request("POST", "/jsonrpc", body, {"Content-Type": "application/json"})
+        connection.getresponse().read()
+
+
 async def main() -> None:
     clients = await begin(int(sys.argv[1]), int(sys.argv[2]))
     tasks = [asyncio.create_task(client.listen()) for client in clients]
     print("ready", flush=True)
+    writer = threading.Thread(target=write, args=(float(sys.argv[3]),))
+    if float(sys.argv[3]):
+        writer.start()
+    await asyncio.to_thread(sys.stdin.readline)
+    if writer.is_alive():
+        STOP.set()
+        await asyncio.to_thread(writer.join)
+    print("quiet", flush=True)
     numbers: list[int] = json.loads(await asyncio.to_thread(sys.stdin.readline))
     loop = asyncio.get_running_loop()
     deadline = loop.time() + GIVE_UP_S
