@@ -200,7 +200,8 @@ def test_without_a_store_clients_are_told_to_come_back(make_daemon: MakeDaemon, 
             assert ws.process is not None
             ws.process.terminate()
             assert client.closed() == (1012, "mcpd-ws is stopping; connect again")
-            assert ws.stop() == 0
+            assert ws.process.wait(20) == 0
+            ws.process = None
     finally:
         ws.close()
 

@@ -1,8 +1,8 @@
 """Clients of the event dialect, run in the guest's network: they listen until told to stop, and count.
 
-PORT CLIENTS RATE; a thread has so many events written a second, over port 8099. Says ``ready`` when all listen. A line on standard input ends
-the writing, after which ``quiet`` is said; the next one tells the numbers of all events since ``ready``, and is answered
-with what came of that, as JSON.
+PORT CLIENTS RATE; a thread has so many events written a second, over port 8099. Says ``ready`` when all listen. A line
+on standard input ends the writing, after which ``quiet`` is said; the next one tells the numbers of all events since
+``ready``, and is answered with what came of that, as JSON.
 """
 
 from __future__ import annotations
