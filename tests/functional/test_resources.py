@@ -20,7 +20,7 @@ from tests.functional.mcp import ACCEPT, ALL, META, MODERN, call, in_revision, i
 
 TEXT = "# Project\n\nWith an é.\n"
 BLOB = b"\x89PNG\r\n\xff\x00"
-FIXED = ["file://README.md", "db://schema/complete", "api://swagger/spec", "activity://recent"]
+FIXED = ["file://README.md", "db://schema/complete", "api://swagger/spec", "activity://recent", "events://recent"]
 MAX_BYTES = 4096
 
 
@@ -137,7 +137,7 @@ def test_the_readme_is_also_known_by_what_url_libraries_make_of_its_uri(served: 
 
 def test_without_roots_there_are_no_files(shared_rpc: Daemon) -> None:
     listed = modern(shared_rpc, "resources/list").json["result"]["resources"]
-    assert [item["uri"] for item in listed][:3] == FIXED[1:]
+    assert [item["uri"] for item in listed][:4] == FIXED[1:]
     for uri in ("file://README.md", "file:///etc/hostname"):
         assert read(shared_rpc, uri)["error"]["code"] == -32602
 
@@ -149,6 +149,7 @@ def test_the_templates(served: Daemon) -> None:
         "agent://{name}",
         "component://{name}",
         "config://agents/{name}",
+        "events://{topic}",
         "file://{+path}",
         "export://{name}",
     ]
@@ -204,7 +205,7 @@ def test_a_long_list_comes_in_pages_that_miss_nothing(rpc: Daemon) -> None:
             break
         params = {"cursor": result["nextCursor"]}
         call(rpc, "heartbeat", agent="agent-000b")  # on a page that was read: it moves nothing
-    assert sizes == [100, 100, 44]
+    assert sizes == [100, 100, 45]
     assert len(set(uris)) == len(uris)
     assert {f"agent://{name}" for name in names} | {f"config://agents/{name}" for name in names} <= set(uris)
     listed = modern(rpc, "resources/list").json["result"]["nextCursor"]
@@ -328,7 +329,7 @@ def test_the_description_of_the_api_is_true(served: Daemon) -> None:
     for path, item in spec["paths"].items():
         methods = [method for method in ("get", "put", "delete") if method in item]
         for method in methods:
-            if path in ("/mcp", "/sse"):
+            if path in ("/mcp", "/sse", "/api/mcp/events"):
                 continue  # it does not end
             reply = served.request(method.upper(), path.replace("{name}", "of_the_spec"), orjson.dumps(body))
             if (method, path) == ("get", "/api/mcp/prompts/{name}"):
@@ -558,7 +559,7 @@ def ask(rpc: Daemon, method: str, params: dict[str, Any] | None = None) -> Any:
 
 def test_the_dialect_lists_and_reads(served: Daemon) -> None:
     listed = ask(served, "resources/list")["result"]
-    assert [item["uri"] for item in listed][:4] == FIXED
+    assert [item["uri"] for item in listed][:5] == FIXED
     assert all(item.keys() == {"uri", "name", "type", "description"} for item in listed)
     assert served.request("GET", "/api/mcp/resources").json == {"resources": listed}
     for item in listed:

@@ -19,18 +19,19 @@ SELECT
     ifnull((SELECT min(seq) - 1 FROM events), ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0));
 
 -- AUTOINCREMENT would cost each transaction a page more, and knows one table only.
-CREATE TABLE numbered_events (
+ALTER TABLE events RENAME TO old_events;
+CREATE TABLE events (
     seq   INTEGER PRIMARY KEY,
     at_us INTEGER NOT NULL,
     topic TEXT NOT NULL,
     agent TEXT,
     data  TEXT NOT NULL CHECK (json_valid(data))
 ) STRICT;
-INSERT INTO numbered_events SELECT seq, at_us, topic, agent, data FROM events;
-DROP TABLE events;
-ALTER TABLE numbered_events RENAME TO events;
+INSERT INTO events SELECT seq, at_us, topic, agent, data FROM old_events;
+DROP TABLE old_events;
 
-CREATE TABLE numbered_reads (
+ALTER TABLE resource_access_log RENAME TO old_reads;
+CREATE TABLE resource_access_log (
     id            INTEGER PRIMARY KEY,
     at_us         INTEGER NOT NULL,
     uri           TEXT NOT NULL,
@@ -42,10 +43,9 @@ CREATE TABLE numbered_reads (
     timestamp     INTEGER AS (at_us / 1000000),
     error_message TEXT AS (error)
 ) STRICT;
-INSERT INTO numbered_reads (id, at_us, uri, caller, session_id, request_id, success, error)
-SELECT id, at_us, uri, caller, session_id, request_id, success, error FROM resource_access_log;
-DROP TABLE resource_access_log;
-ALTER TABLE numbered_reads RENAME TO resource_access_log;
+INSERT INTO resource_access_log (id, at_us, uri, caller, session_id, request_id, success, error)
+SELECT id, at_us, uri, caller, session_id, request_id, success, error FROM old_reads;
+DROP TABLE old_reads;
 CREATE INDEX resource_access_log_by_uri ON resource_access_log (uri, at_us);
 CREATE INDEX resource_access_log_by_time ON resource_access_log (at_us);
 
