@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,6 @@ import pytest
 from tests.functional.daemon import Daemon
 
 MakeDaemon = Callable[..., Daemon]
-
-# Its client is no dependency of the package, on whose machine the others run too.
-collect_ignore = [] if find_spec("websockets") else ["test_ttyd_manager.py"]
 
 
 @pytest.fixture
