@@ -64,6 +64,19 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Websocket:
+    max_connections: Count = _key(8000, "Open WebSocket connections; above it 503.")
+    max_connections_per_caller: Count = _key(4000, "Those of one caller; above it 429.")
+    max_message_bytes: Bytes = _key(4194304, "Size of a client's message; above it close code 1009.")
+    handshake_timeout_s: Seconds = _key(10.0, "Time for the request to open a WebSocket to arrive; above it 408.")
+    heartbeat_interval_s: Seconds = _key(30.0, "Time between two heartbeats and pings.")
+    ping_timeout_s: Seconds = _key(20.0, "Time that a client may be silent after a ping before it counts as dead.")
+    slow_timeout_s: Seconds = _key(300.0, "Time that a client may take nothing of what is sent.")
+    max_behind: Count = _key(10000, "Events that a slow client may be behind; older ones it is told to have lost.")
+    compression: bool = _key(False, "Whether clients may have messages compressed (permessage-deflate).")
+
+
+@dataclass(frozen=True, slots=True)
 class Database:
     path: str = _key("/var/lib/mcpd/mcp.db", "The database file.")
     durability: Literal["process", "power"] = _key(
@@ -186,6 +199,7 @@ class Config:
     """All settings, section by section; what a daemon runs with."""
 
     server: Server = field(default_factory=Server)
+    websocket: Websocket = field(default_factory=Websocket)
     database: Database = field(default_factory=Database)
     access: Access = field(default_factory=Access)
     limits: Limits = field(default_factory=Limits)

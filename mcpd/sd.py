@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 import sys
 from collections.abc import Sequence
@@ -19,15 +20,21 @@ LOGGER_NAME = "mcpd"
 ALERT = 1
 """syslog(3)'s priority of what somebody must act on at once."""
 
+_MAX_FDS = 200  # in one message; the kernel takes 253
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 
 
 def listen_sockets() -> list[tuple[str, socket.socket]]:
     """Take over the sockets that systemd passed, as (name, socket); the environment is cleared for our children."""
+    return [(name, socket.socket(fileno=fd)) for name, fd in listen_descriptors()]
+
+
+def listen_descriptors() -> list[tuple[str, int]]:
+    """Take over the descriptors that systemd passed, which need not be sockets, as (name, descriptor)."""
     if not os.environ.get("LISTEN_FDS", "0").strip("0"):
         return []
     names: dict[int, str] = daemon.listen_fds_with_names(unset_environment=True)
-    return [(name, socket.socket(fileno=fd)) for fd, name in names.items()]
+    return [(name, fd) for fd, name in names.items()]
 
 
 class Notifier:
@@ -55,6 +62,23 @@ class Notifier:
     def store_socket(self, name: str, sock: socket.socket) -> None:
         """Put *sock* into the manager's file-descriptor store; it stays open and reaches the next start as *name*."""
         daemon.notify(f"FDSTORE=1\nFDNAME={name}", fds=[sock.fileno()])
+
+    def store(self, name: str, fds: Sequence[int]) -> None:
+        """Put the descriptors *fds* into the manager's store, all under *name*."""
+        for start in range(0, len(fds), _MAX_FDS):
+            daemon.notify(f"FDSTORE=1\nFDNAME={name}", fds=list(fds[start : start + _MAX_FDS]))
+
+    def barrier(self, timeout_s: float) -> bool:
+        """Wait until the manager has taken all that it was told (sd_notify_barrier(3)); False if it has not by then."""
+        reader, writer = os.pipe()
+        try:
+            daemon.notify("BARRIER=1", fds=[writer])
+            os.close(writer)
+            poll = select.poll()
+            poll.register(reader, 0)
+            return bool(poll.poll(timeout_s * 1000))
+        finally:
+            os.close(reader)
 
     def forget_sockets(self, name: str) -> None:
         """Have the manager close what it stores under *name*; our own copies stay open."""

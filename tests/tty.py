@@ -19,6 +19,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect, unix_connect
 
 TIMEOUT_S = 20.0
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?>]*[A-Za-z]|[()][A-Z0-9]|[=>])")
 COUNTER = "i=0; while :; do i=$((i+1)); echo n$i; sleep 0.05; done\r"
 
 
@@ -83,6 +84,16 @@ class Tty:
     def close(self) -> None:
         self._socket.close()
 
+    @property
+    def lines(self) -> list[str]:
+        """What was written, without tmux's cursor movements in between."""
+        return plain(self.text).split("\r\n")
+
+
+def plain(text: str) -> str:
+    """Return *text* without escape sequences."""
+    return _ESCAPE.sub("", text)
+
 
 def token(port: int) -> None:
     """Ask for the token, as the page does before it connects again."""
@@ -110,7 +121,7 @@ def _count(port: int, ended: threading.Event) -> dict[str, object]:
                     break
                 except (WebSocketException, OSError):
                     time.sleep(0.05)
-    numbers = [int(number) for number in re.findall(r"n(\d+)\r", text + tty.text)]
+    numbers = [int(number) for number in re.findall(r"n(\d+)\r", plain(text + tty.text))]
     return {"last": max(numbers), "reconnects": reconnects, "numbers": numbers}
 
 

@@ -6,16 +6,16 @@ other end (sockdiag). No secret is needed on one machine.
 
 from __future__ import annotations
 
-import dataclasses
 import grp
 import ipaddress
 import os
 import pwd
+import re
 import socket
 import struct
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcpd.access.cgroups import agent_of
 from mcpd.access.scopes import ALL, WORKING, Scopes
@@ -24,6 +24,8 @@ from mcpd.errors import AccessDenied, Unauthorized
 
 _CREDENTIALS = struct.Struct("=iII")
 _CACHE_S = 30.0
+_AGENT = "agent:"
+_FORWARDED = re.compile(rb"unknown|uid=([0-9]{1,10})(?:;agent=([a-z0-9-]{1,64}))?|token=([A-Za-z0-9_-]{1,64})(;agent)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Caller:
     """Who calls: ``name`` for audit and journal, ``admitted`` and, if not, why in ``refusal``.
 
     ``is_agent`` where it is an agent, or a user whom only agents' files make one who may call; ``is_client`` where a
-    token says who it is, ``is_known`` where the kernel does. ``scopes`` are what it may do.
+    token says who it is, and ``token_id`` which; ``is_known`` where the kernel does, and ``uid`` where that tells.
+    ``scopes`` are what it may do. ``vouches`` for one of mcpd's own daemons, which says for whom it calls.
     """
 
     name: str
@@ -41,6 +44,9 @@ class Caller:
     scopes: Scopes = ALL
     is_known: bool = True
     is_client: bool = False
+    token_id: str | None = None
+    uid: int | None = None
+    vouches: bool = False
 
     def require_admitted(self) -> None:
         """Raise ``AccessDenied`` unless this caller may use mcpd."""
@@ -78,12 +84,40 @@ class Callers:
         """Return who holds the other end of *connection*."""
         address = _foreign_address(connection)
         if address is not None:
-            return dataclasses.replace(REMOTE, name=f"remote:{address}" if address else REMOTE.name)
+            return replace(REMOTE, name=f"remote:{address}" if address else REMOTE.name)
         pid, uid = _peer(connection)
         if uid is None:
-            return Caller("unknown", True, scopes=WORKING) if self._open else UNKNOWN
+            return self._unknown()
         if pid is not None and self._agent_users is not None and (agent := agent_of(pid, uid)) is not None:
-            return Caller(f"agent:{agent}", True, is_agent=True, scopes=WORKING)
+            return _agent(agent, uid)
+        known = self._know(uid)
+        return replace(known, vouches=True) if pid is not None and uid == os.geteuid() else known
+
+    def on_behalf(self, caller: Caller, said: bytes | None) -> Caller:
+        """Return for whom *caller* calls, who *said* so by ``forwarded`` (None: for itself).
+
+        Only mcpd's own daemons are believed, and only the facts: what follows from them is judged here, as if whom they
+        call for had connected.
+        """
+        if said is None:
+            return caller
+        if not caller.vouches:
+            return replace(caller, admitted=False, refusal="header Mcpd-Caller: only mcpd itself calls for others")
+        facts = _FORWARDED.fullmatch(said)
+        if facts is None:
+            expected = "header Mcpd-Caller: expected uid=N, uid=N;agent=NAME, token=ID or token=ID;agent"
+            return replace(caller, admitted=False, refusal=expected, vouches=False)
+        uid, agent, token_id, by_agent = facts.groups()
+        if token_id is not None:
+            return replace(UNKNOWN, token_id=token_id.decode(), is_agent=by_agent is not None)
+        if uid is None:
+            return self._unknown()
+        return self._know(int(uid)) if agent is None else _agent(agent.decode(), int(uid))
+
+    def _unknown(self) -> Caller:
+        return Caller("unknown", True, scopes=WORKING) if self._open else UNKNOWN
+
+    def _know(self, uid: int) -> Caller:
         # The user database may be slow (LDAP) and does not change often.
         known = self._cache.get(uid)
         now = time.monotonic()
@@ -100,13 +134,13 @@ class Callers:
         else:
             name, member = user.pw_name, self._is_member(user)
         if member or uid in (0, os.geteuid()):
-            return Caller(name, True)
+            return Caller(name, True, uid=uid)
         if self._agent_users is not None and name in self._agent_users():
-            return Caller(name, True, is_agent=True, scopes=WORKING)
+            return Caller(name, True, is_agent=True, scopes=WORKING, uid=uid)
         if self._open:
-            return Caller(name, True, scopes=WORKING)
+            return Caller(name, True, scopes=WORKING, uid=uid)
         hint = f"an administrator may run: usermod -aG {self._admin_group} {name}"
-        return Caller(name, False, f"user {name} is not in group {self._admin_group}; {hint}")
+        return Caller(name, False, f"user {name} is not in group {self._admin_group}; {hint}", uid=uid)
 
     def _is_member(self, user: pwd.struct_passwd) -> bool:
         try:
@@ -114,6 +148,20 @@ class Callers:
         except KeyError:
             return False
         return gid in os.getgrouplist(user.pw_name, user.pw_gid)
+
+
+def forwarded(caller: Caller) -> str:
+    """Return the facts about *caller* that ``Callers.on_behalf`` judges."""
+    if caller.token_id is not None:
+        return f"token={caller.token_id}{';agent' if caller.is_agent else ''}"
+    if caller.uid is None:
+        return "unknown"
+    agent = caller.name.removeprefix(_AGENT)
+    return f"uid={caller.uid}" if agent == caller.name else f"uid={caller.uid};agent={agent}"
+
+
+def _agent(name: str, uid: int) -> Caller:
+    return Caller(f"{_AGENT}{name}", True, is_agent=True, scopes=WORKING, uid=uid)
 
 
 def _foreign_address(connection: socket.socket) -> str | None:

@@ -86,7 +86,7 @@ def verify(token: str, authority: Authority, now_us: int, standing: Standing) ->
     granted = scopes.parse(claims.scope)
     if granted is None:
         raise _refused("its scopes are none of ours", "malformed")
-    return Caller(f"client:{claims.sub}", True, scopes=granted, is_client=True)
+    return Caller(f"client:{claims.sub}", True, scopes=granted, is_client=True, token_id=claims.jti)
 
 
 def _read(token: str, authority: Authority) -> Claims:

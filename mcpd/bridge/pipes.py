@@ -59,6 +59,9 @@ class Output:
         self.broken = asyncio.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
+    async def ready(self) -> None:
+        """Return at once: whether the reader is slow shows when something is written."""
+
     async def write(self, line: bytes) -> None:
         """Write *line* and a line break; return when the kernel has them, so that a slow reader is waited for."""
         await self._put(line + b"\n")

@@ -1,30 +1,41 @@
 """The streams that stay open: a ``subscriptions/listen`` of 2026-07-28, and the GET stream of a session.
 
-Both outlive the daemon: who listens on stdio has one pipe for everything and must not notice that something behind it
-was restarted.
+Both outlive the daemon: who listens has one pipe or WebSocket for everything, and must not notice that something behind
+it was restarted.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from typing import Protocol
 
-from mcpd.bridge.pipes import Output
 from mcpd.bridge.upstream import AnswerLost, Reply, Upstream
 from mcpd.protocol import stdio
-from mcpd.protocol.stdio import Message, Session
+from mcpd.protocol.stdio import Binding, Message, Session
 
 _LONGEST_PAUSE_S = 2.0
 _STEADY_S = 5.0  # a stream that lived this long is opened again without delay
+
+
+class Sink(Protocol):
+    """Where messages to the client go."""
+
+    async def ready(self) -> None:
+        """Return when the client takes a message."""
+
+    async def write(self, line: bytes) -> None:
+        """Write a message."""
 
 
 class Client(Protocol):
     """What a stream needs of the bridge."""
 
     upstream: Upstream
-    output: Output
+    output: Sink
     session: Session
+    binding: Binding
 
     def complain(self, text: str) -> None:
         """Say *text* on stderr, once."""
@@ -58,54 +69,68 @@ class _Pauses:
         self._opened_s = self._loop.time()
 
 
-async def listen(client: Client, message: Message) -> None:
-    """Pass on the events of the listen request *message*, from one stream after the other until one is refused.
+@dataclass(slots=True)
+class Place:
+    """How far a stream has come: a listen stream's ``place``, and whether it was acknowledged; or an answer's."""
+
+    place: str | None = None
+    acknowledged: bool = False
+    last_event_id: str | None = None
+
+
+class Listening:
+    """The events of a listen request, from one stream after the other until one is refused.
 
     A daemon that goes down ends its streams with their final result, one that crashes without. The client hears of
     neither, nor that a later stream was acknowledged; only when no later one can be had, it is told.
     """
-    pause = _Pauses()
-    acknowledged = False
-    farewell = b""
-    place: str | None = None
-    while True:
-        request = stdio.post(message, client.session, place)
-        with closing(await client.upstream.ask(request, repeat=True)) as reply:
-            if not reply.is_stream:
-                await _give_up(client, message, reply, farewell, told=acknowledged)
-                return
-            try:
-                async for event in reply.events():
-                    if stdio.is_answer(event.data) and acknowledged:
-                        farewell = stdio.one_line(event.data)
-                    elif stdio.is_answer(event.data):
-                        await client.write(message, stdio.one_line(event.data))
-                        return
-                    elif event.data and not (acknowledged and stdio.is_acknowledgement(event.data)):
-                        await client.output.write(stdio.one_line(event.data))
-                        acknowledged = True
-                        client.listening(message)
-                    place = place if event.place is None else event.place
-            except AnswerLost:
-                pass
-        await pause()
+
+    def __init__(self, client: Client, message: Message, place: Place) -> None:
+        self._client = client
+        self._message = message
+        self.place = place
+
+    async def run(self) -> None:
+        """Pass on the events."""
+        client, message, place = self._client, self._message, self.place
+        pause = _Pauses()
+        farewell = b""
+        while True:
+            request = stdio.post(message, client.session, place.place, client.binding)
+            with closing(await client.upstream.ask(request, repeat=True)) as reply:
+                if not reply.is_stream:
+                    await _give_up(client, message, reply, farewell, told=place.acknowledged)
+                    return
+                try:
+                    async for event in reply.events():
+                        if stdio.is_answer(event.data) and place.acknowledged:
+                            farewell = stdio.one_line(event.data)
+                        elif stdio.is_answer(event.data):
+                            await client.write(message, stdio.one_line(event.data))
+                            return
+                        elif event.data and not (place.acknowledged and stdio.is_acknowledgement(event.data)):
+                            await client.output.write(stdio.one_line(event.data))
+                            place.acknowledged = True
+                            client.listening(message)
+                        place.place = place.place if event.place is None else event.place
+                except AnswerLost:
+                    pass
+            await pause()
 
 
 class AnswerStream:
     """The stream that ends with the answer to the request *message*; taken up again where its events have ids."""
 
-    def __init__(self, client: Client, message: Message) -> None:
+    def __init__(self, client: Client, message: Message, place: Place | None = None) -> None:
         self._client = client
         self._message = message
-        self._last_event_id: str | None = None
+        self.place = place or Place()
         self._retry_s = 0.0
 
     async def pass_on(self, reply: Reply) -> bool:
         """Pass on the events of *reply*; say whether the answer was among them."""
         with suppress(AnswerLost):
             async for event in reply.events():
-                if event.id is not None:
-                    self._last_event_id = event.id
                 if event.retry_ms is not None:
                     self._retry_s = event.retry_ms / 1000
                 if stdio.is_answer(event.data):
@@ -113,15 +138,18 @@ class AnswerStream:
                     return True
                 if event.data:
                     await self._client.output.write(stdio.one_line(event.data))
+                if event.id is not None:
+                    self.place.last_event_id = event.id
         return False
 
     async def resume(self, session: Session) -> bool:
         """Go on behind the last event until the answer has come; say whether it has, and False where that cannot be."""
         pause = _Pauses()
-        while self._last_event_id is not None and self._client.awaits(self._message):
+        client = self._client
+        while self.place.last_event_id is not None and client.awaits(self._message):
             await pause(self._retry_s)
-            request = stdio.get(session, self._last_event_id)
-            with closing(await self._client.upstream.ask(request, repeat=True)) as reply:
+            request = stdio.get(session, self.place.last_event_id, client.binding)
+            with closing(await client.upstream.ask(request, repeat=True)) as reply:
                 if not reply.is_stream:
                     return False
                 if await self.pass_on(reply):
@@ -139,25 +167,34 @@ async def _give_up(client: Client, message: Message, reply: Reply, farewell: byt
         await client.pass_on(message, reply)
 
 
-async def follow(client: Client, session: Session) -> None:
-    """Pass on the events of *session*'s stream, resuming behind the last one; return if the server has no stream."""
-    pause = _Pauses()
-    last_event_id: str | None = None
-    while True:
-        retry_s = 0.0
-        with closing(await client.upstream.ask(stdio.get(session, last_event_id), repeat=True)) as reply:
-            if not reply.is_stream:
-                if reply.status != 405:
-                    client.complain(f"the session has no stream: HTTP {reply.status}")
-                return
-            try:
-                async for event in reply.events():
-                    if event.data:
-                        await client.output.write(stdio.one_line(event.data))
-                    passed = event.place if event.id is None else event.id
-                    last_event_id = last_event_id if passed is None else passed
-                    retry_s = retry_s if event.retry_ms is None else event.retry_ms / 1000
-            except AnswerLost:
-                pass
-        # What is advised spares the server; but without a place to resume from, to wait is to miss something.
-        await pause(retry_s if last_event_id is not None else 0.0)
+class Following:
+    """The events of *session*'s stream, from behind *last_event_id* on, resumed when one breaks off."""
+
+    def __init__(self, client: Client, session: Session, last_event_id: str | None) -> None:
+        self._client = client
+        self._session = session
+        self.last_event_id = last_event_id
+
+    async def run(self) -> None:
+        """Pass on the events; return if the server has no stream."""
+        client = self._client
+        pause = _Pauses()
+        while True:
+            retry_s = 0.0
+            request = stdio.get(self._session, self.last_event_id, client.binding)
+            with closing(await client.upstream.ask(request, repeat=True)) as reply:
+                if not reply.is_stream:
+                    if reply.status != 405:
+                        client.complain(f"the session has no stream: HTTP {reply.status}")
+                    return
+                try:
+                    async for event in reply.events():
+                        if event.data:
+                            await client.output.write(stdio.one_line(event.data))
+                        passed = event.place if event.id is None else event.id
+                        self.last_event_id = self.last_event_id if passed is None else passed
+                        retry_s = retry_s if event.retry_ms is None else event.retry_ms / 1000
+                except AnswerLost:
+                    pass
+            # What is advised spares the server; but without a place to resume from, to wait is to miss something.
+            await pause(retry_s if self.last_event_id is not None else 0.0)

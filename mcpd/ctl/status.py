@@ -34,6 +34,8 @@ def _system(status: dict[str, Any], url: str) -> Any:
         {
             "mcpd": f"{status.get('server_version')}, {status.get('status')}, at {url}",
             "MCP": status.get("mcp_versions"),
+            "transports": status.get("transports"),
+            "WebSocket clients": status.get("websocket_clients"),
             "tools": stats.get("tools_available"),
             "plug-ins": f"{stats.get('plugins_loaded')}, {stats.get('plugins_broken')} broken",
             "active agents": stats.get("active_agents"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import uvloop
 
-from mcpd import __version__, files, sd
+from mcpd import __version__, sd
 from mcpd.access.callers import Caller, Callers
 from mcpd.config import Config
 from mcpd.daemons import runtime
@@ -24,9 +23,11 @@ from mcpd.daemons.runtime import Sockets
 from mcpd.errors import Error, StoreUnavailable
 from mcpd.plugins import loader
 from mcpd.plugins.base import Loaded, Plugin
-from mcpd.protocol.http import HttpLater
-from mcpd.protocol.signing import KEY_BYTES
+from mcpd.protocol import headers
+from mcpd.protocol.http import HttpLater, HttpRequest
+from mcpd.server import websockets
 from mcpd.server.core import Core, Exchange
+from mcpd.server.websockets import Websockets
 from mcpd.store import schema
 from mcpd.store.checkpoint import Checkpointer
 from mcpd.store.database import Database
@@ -34,7 +35,6 @@ from mcpd.terminals import fleet
 from mcpd.terminals.fleet import Fleet
 
 NAME = "mcpd-rpc"
-SESSION_KEY = "session.key"
 _LOOK_S = 0.2
 
 
@@ -54,6 +54,13 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         "--control", metavar="PATH", type=Path, default=fleet.CONTROL, help="where mcpd-ttyd-manager takes orders"
     )
+    result.add_argument(
+        "--websockets",
+        metavar="PATH",
+        type=Path,
+        default=websockets.COUNT_FILE,
+        help="where mcpd-ws says how many clients it has; for development",
+    )
     return result
 
 
@@ -70,12 +77,13 @@ def _serve(config: Config, arguments: argparse.Namespace) -> None:
         slow_query_s=settings.slow_query_s,
     )  # fmt: skip
     schema.check(db)
-    key = session_key(Path(settings.path).with_name(SESSION_KEY))
+    key = runtime.session_key(config)
     sockets = runtime.sockets(NAME, arguments.listen)
     agents = Fleet(arguments.agents, arguments.control)
     checkpointer = Checkpointer(db, settings.path)
     try:
-        core = Core(db, config, key, *_load_plugins(config), agents)
+        plugin, loaded = _load_plugins(config)
+        core = Core(db, config, key, plugin, loaded, agents, Websockets(count_file=arguments.websockets))
         uvloop.run(_run(core, db, config, sockets, agents))
     finally:
         checkpointer.close()
@@ -97,23 +105,21 @@ def _load_plugins(config: Config) -> tuple[Plugin, Sequence[Loaded]]:
     return loading.plugin, loading.loaded
 
 
-def session_key(path: Path) -> bytes:
-    """Return the key that signs what clients carry for us; made once and kept, so that sessions outlive us."""
-    return files.secret(path, KEY_BYTES)
-
-
 async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agents: Fleet) -> None:
     log = logging.getLogger(sd.LOGGER_NAME)
     requests = RequestLog(log, config.log.requests_per_s)
 
     def answer_turn(turn: Sequence[Connection]) -> None:
         now_us = time.time_ns() // 1000
-        exchanges = [Exchange(c.request, c.caller) for c in turn if c.request is not None]
+        exchanges = [_exchange(c.request, c.caller) for c in turn if c.request is not None]
         answers = core.answer_turn(exchanges, now_us)
         for connection, exchange, answer in zip(turn, exchanges, answers, strict=True):
             connection.respond(answer.response)
             if not isinstance(answer.response, HttpLater):
                 requests.answered(exchange, answer, now_us)
+
+    def _exchange(http: HttpRequest, caller: Caller) -> Exchange:
+        return Exchange(http, callers.on_behalf(caller, http.headers.get(headers.CALLER)))
 
     def refused(caller: Caller, error: Error) -> None:
         requests.refused(caller, error, time.time_ns() // 1000)
@@ -131,7 +137,7 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agent
     stopped = runtime.stop_event()
     notifier = sd.Notifier()
     notifier.forget_sockets(runtime.CONNECTION)
-    names = ", ".join(_address(sock) for sock in sockets.listen)
+    names = ", ".join(runtime.address_of(sock) for sock in sockets.listen)
     kept = len(sockets.connections)
     log.info("mcpd-rpc %s started, listening on %s, took over %d connections", __version__, names, kept)
     notifier.ready(f"serving on {names}")
@@ -155,13 +161,6 @@ async def _look(core: Core, log: logging.Logger) -> None:
             core.look()
         except StoreUnavailable as error:
             log.warning("events of others cannot be read: %s", error.message)
-
-
-def _address(sock: socket.socket) -> str:
-    name = sock.getsockname()
-    if isinstance(name, str):
-        return name
-    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
 if __name__ == "__main__":

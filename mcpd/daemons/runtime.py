@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from mcpd import __version__, config, sd
+from mcpd import __version__, config, files, sd
 from mcpd.config import Config
 from mcpd.errors import EX_TEMPFAIL, EX_USAGE, ConfigError, Error, StoreUnavailable
+from mcpd.protocol.signing import KEY_BYTES
 
+_SESSION_KEY = "session.key"
 CONNECTION = "connection"
 """The name under which a stopping daemon leaves its open connections with systemd."""
 
@@ -53,6 +55,11 @@ def run(main: Callable[[Config], None], files: Sequence[Path] | None) -> int:
     return 0
 
 
+def session_key(settings: Config) -> bytes:
+    """Return the key that signs what clients carry for us; made once and kept, so that sessions outlive us."""
+    return files.secret(Path(settings.database.path).with_name(_SESSION_KEY), KEY_BYTES)
+
+
 def bind(address: str) -> socket.socket:
     """Return a socket bound to ``HOST:PORT``, ``[HOST]:PORT`` or ``unix:PATH``; for development, else systemd binds."""
     if address.startswith("unix:"):
@@ -81,6 +88,14 @@ class Sockets:
 
     listen: list[socket.socket]
     connections: list[socket.socket]
+
+
+def address_of(sock: socket.socket) -> str:
+    """Return where *sock* listens, for a person to read."""
+    name = sock.getsockname()
+    if isinstance(name, str):
+        return name
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
 def sockets(name: str, addresses: Sequence[str]) -> Sockets:

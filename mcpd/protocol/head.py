@@ -82,6 +82,14 @@ class HeadMemory:
         return head
 
 
+class Unremembered(HeadMemory):
+    """For heads that do not come twice."""
+
+    def read(self, raw: bytes) -> Head:
+        """Return what ``parse_head`` does."""
+        return parse_head(raw)
+
+
 class _Fields:
     """What httptools tells of one head."""
 

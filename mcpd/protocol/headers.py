@@ -19,9 +19,11 @@ SESSION = b"mcp-session-id"
 LAST_EVENT = b"last-event-id"
 RESUME = b"mcpd-resume"
 """Not of MCP: the place behind which a stateless stream begins, as a comment in an earlier one told it."""
+CALLER = b"mcpd-caller"
+"""Not of MCP: for whom mcpd-ws calls; believed from mcpd's own user on the Unix socket, refused from anybody else."""
 TRANSPORT = b"mcpd-transport"
-"""Not of MCP: set by mcpd-stdio, whose clients need not know ``Mcp-Param-*`` ("clients using other transports MAY
-ignore x-mcp-header annotations entirely")."""
+"""Not of MCP: set by mcpd-stdio and mcpd-ws, whose clients need not know ``Mcp-Param-*`` ("clients using other
+transports MAY ignore x-mcp-header annotations entirely")."""
 
 NAME_PARAM = {
     "tools/call": "name",

@@ -145,6 +145,11 @@ class RequestReader:
         """Take *data* from the peer."""
         self._buffer = self._buffer + data if self._buffer else data
 
+    def rest(self) -> bytes:
+        """Return what came behind the last request, of a connection that speaks another protocol from there on."""
+        rest, self._buffer = self._buffer, b""
+        return rest
+
     def wants_continue(self) -> bool:
         """Say once, and only before any of the body came, that the peer waits for ``100 Continue``."""
         wanted, self._continue = self._continue and not self._buffer, False

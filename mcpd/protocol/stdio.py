@@ -96,6 +96,22 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Binding:
+    """What binds a client to the server besides HTTP: the *transport*, and the *caller* that mcpd-ws speaks for."""
+
+    transport: str = "stdio"
+    caller: str | None = None
+
+    def lines(self) -> list[str]:
+        """Return the headers that say so."""
+        told = [f"Mcpd-Transport: {self.transport}"]
+        return told if self.caller is None else [*told, f"Mcpd-Caller: {self.caller}"]
+
+
+STDIO = Binding()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What goes to the client, and what to the one who looks at stderr."""
 
@@ -169,12 +185,12 @@ def _read_one(line: bytes, envelope: _Envelope) -> Message:
     return Message(line, Kind.REQUEST, method, ids, version, name, repeatable=method != "tools/call")
 
 
-def post(message: Message, session: Session, place: str | None = None) -> bytes:
+def post(message: Message, session: Session, place: str | None = None, binding: Binding = STDIO) -> bytes:
     """Return the HTTP request that carries *message*: headers of its era, or those of *session*.
 
     A listen request begins behind *place*, where an earlier stream of its broke off.
     """
-    lines = ["Content-Type: application/json", "Accept: application/json, text/event-stream", "Mcpd-Transport: stdio"]
+    lines = ["Content-Type: application/json", "Accept: application/json, text/event-stream", *binding.lines()]
     if message.version is None:
         lines += _session_lines(session)
     else:
@@ -187,17 +203,23 @@ def post(message: Message, session: Session, place: str | None = None) -> bytes:
     return _head("POST", [*lines, f"Content-Length: {len(message.line)}"]) + message.line
 
 
-def get(session: Session, last_event_id: str | None) -> bytes:
+def get(session: Session, last_event_id: str | None, binding: Binding = STDIO) -> bytes:
     """Return the HTTP request for the stream of *session*, from behind the event *last_event_id* on."""
-    lines = ["Accept: text/event-stream", *_session_lines(session)]
+    lines = ["Accept: text/event-stream", *binding.lines(), *_session_lines(session)]
     if last_event_id is not None:
         lines.append(f"Last-Event-ID: {headers.encode_value(last_event_id)}")
     return _head("GET", lines)
 
 
-def delete(session: Session) -> bytes:
+def delete(session: Session, binding: Binding = STDIO) -> bytes:
     """Return the HTTP request that ends *session*."""
-    return _head("DELETE", _session_lines(session))
+    return _head("DELETE", [*binding.lines(), *_session_lines(session)])
+
+
+def call(body: bytes, binding: Binding) -> bytes:
+    """Return the HTTP request that carries *body* to the endpoint of the older dialect."""
+    lines = ["Content-Type: application/json", *binding.lines(), f"Content-Length: {len(body)}"]
+    return _head("POST", lines, "/jsonrpc") + body
 
 
 def opened(body: bytes, session_id: str | None) -> Session:
@@ -255,8 +277,8 @@ def one_line(data: bytes) -> bytes:
     return data.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
-def _head(method: str, lines: list[str]) -> bytes:
-    return "\r\n".join([f"{method} /mcp HTTP/1.1", "Host: localhost", *lines, "\r\n"]).encode("ascii")
+def _head(method: str, lines: list[str], path: str = "/mcp") -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "\r\n"]).encode("ascii")
 
 
 def _session_lines(session: Session) -> list[str]:

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from mcpd.access import tokens
+from mcpd.access import scopes, tokens
 from mcpd.access.callers import Caller
 from mcpd.access.origins import OriginGuard
 from mcpd.access.rates import Rates
@@ -35,42 +35,22 @@ from mcpd.resources.files import Files
 from mcpd.resources.registry import Resources
 from mcpd.server import (
     agents_endpoint,
-    approvals_endpoint,
-    clients_endpoint,
     compliance_api,
-    compliance_endpoint,
-    dialect_endpoint,
-    events_endpoint,
-    hooks_endpoint,
-    in_session,
-    mcp_endpoint,
-    oauth_endpoint,
     openapi,
-    performance,
-    prompts_endpoint,
-    records_endpoint,
     rest,
+    routes,
 )
-from mcpd.server.agents_endpoint import AgentsEndpoint
 from mcpd.server.calls import Calls
 from mcpd.server.compliance_endpoint import ComplianceEndpoint
 from mcpd.server.compliance_orders import Orders
-from mcpd.server.dialect_endpoint import DialectEndpoint
-from mcpd.server.events_endpoint import EventsEndpoint
 from mcpd.server.hub import Hub
-from mcpd.server.in_session import InSession
 from mcpd.server.jobs import Jobs
-from mcpd.server.listen import Streams
-from mcpd.server.mcp_endpoint import McpEndpoint
-from mcpd.server.methods import Methods
-from mcpd.server.oauth_endpoint import OauthEndpoint
-from mcpd.server.route import ADMIN, BY_MESSAGE, DECIDE, EXECUTE, Refusal, Reply, Route
+from mcpd.server.route import ADMIN, Refusal, Reply, Route
+from mcpd.server.routes import Parts
 from mcpd.server.sessions import Sessions
 from mcpd.server.site import Limits, Site
-from mcpd.server.sse_endpoint import MESSAGES, SseEndpoint
-from mcpd.server.tasks import Tasks
-from mcpd.server.terminals_endpoint import Terminals
 from mcpd.server.tool_list import ToolList
+from mcpd.server.websockets import Websockets
 from mcpd.server.work import Work, challenge
 from mcpd.store import clients, events, lists, queries, settings
 from mcpd.store.database import Database, store_errors
@@ -108,7 +88,8 @@ _CORS = (
 class Core:
     """Answer requests on *db* as *config* says; one instance a process, on the thread that owns *db*.
 
-    *plugin* is what all plug-ins bring, *loaded* says what became of each; *fleet* has the agents (this machine's).
+    *plugin* is what all plug-ins bring, *loaded* says what became of each; *fleet* has the agents (this machine's),
+    *websockets* knows of mcpd-ws.
     """
 
     def __init__(
@@ -119,6 +100,7 @@ class Core:
         plugin: Plugin = NO_PLUGIN,
         loaded: Sequence[Loaded] = (),
         fleet: Fleet | None = None,
+        websockets: Websockets | None = None,
     ) -> None:
         self._db = db
         self._config = config
@@ -128,12 +110,13 @@ class Core:
         vault = Vault(Path(config.database.path).with_name(KEY_FILE))
         authority = Authority.of(key, config.access.public_url)
         self._compliance = self._made_compliance(config, fleet, vault)
-        self._site = self._made_site(config, plugin, loaded, fleet, authority)
+        self._site = self._made_site(config, plugin, loaded, fleet, authority, websockets or Websockets())
         self._hub = Hub(db)
         self.jobs = Jobs()
         self.calls = Calls(self._site, db, self.jobs, StateSigner(key))
         self._compliance.calls = self.calls
-        self._routes = self._made_routes(config, Sessions(SessionSigner(key), db))
+        parts = Parts(db, config, self._site, self._hub, self.calls, Sessions(SessionSigner(key), db))
+        self._routes = routes.table(parts)
         endpoint = ComplianceEndpoint(self._compliance, vault, enabled=config.compliance.enabled)
         self._routes |= {
             path: Route(handlers, rest.refuse, needs=ADMIN) for path, handlers in endpoint.handlers().items()
@@ -144,7 +127,13 @@ class Core:
         return Orders(fleet, facts, vault, Path(config.database.path).with_name("exports"))
 
     def _made_site(
-        self, config: Config, plugin: Plugin, loaded: Sequence[Loaded], fleet: Fleet, authority: Authority
+        self,
+        config: Config,
+        plugin: Plugin,
+        loaded: Sequence[Loaded],
+        fleet: Fleet,
+        authority: Authority,
+        websockets: Websockets,
     ) -> Site:
         exports = Path(config.database.path).with_name("exports")
         tools = {tool.name: tool for tool in (*own_tools(exports, fleet), *plugin.tools)}
@@ -171,61 +160,8 @@ class Core:
             Rates(config.limits.requests_per_min),
             authority,
             config.access.consent == "elicitation",
+            websockets,
         )
-
-    def _made_routes(self, config: Config, sessions: Sessions) -> dict[str, Route]:
-        streams = Streams(self._hub, self._db)
-        handshake = {
-            "resources/subscribe": streams.subscribe,
-            "resources/unsubscribe": streams.unsubscribe,
-            "logging/setLevel": in_session.set_level,
-        }
-        methods = Methods(handshake, Tasks(self.calls).methods)
-        conversation = InSession(methods, self.calls)
-        mcp = McpEndpoint(sessions, streams, methods, self.calls, conversation)
-        sse = SseEndpoint(self._hub, self._db, conversation, self.calls)
-        dialect = DialectEndpoint(sessions, self._site, methods, self.calls)
-        terminals = Terminals(self._site.fleet)
-        agents = AgentsEndpoint(self._site.fleet, self.calls)
-        oauth = OauthEndpoint()
-        compliance = compliance_endpoint.status(enabled=config.compliance.enabled)
-        status = rest.Status(int(config.coordination.active_window_s * 1e6), compliance)
-        return {
-            "/mcp": Route(
-                {"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse, needs=BY_MESSAGE
-            ),
-            "/sse": Route({"GET": sse.open}, mcp_endpoint.refuse, needs=BY_MESSAGE),
-            MESSAGES: Route({"POST": sse.post}, mcp_endpoint.refuse, needs=BY_MESSAGE),
-            "/jsonrpc": Route({"POST": dialect.post}, dialect_endpoint.refuse, needs=BY_MESSAGE),
-            **{path: Route(oauth.handlers(path), oauth_endpoint.refuse, open=True) for path in oauth_endpoint.PATHS},
-            **{path: Route(made, rest.refuse, needs=ADMIN) for path, made in clients_endpoint.HANDLERS.items()},
-            approvals_endpoint.LIST: Route({"GET": approvals_endpoint.listing}, rest.refuse),
-            approvals_endpoint.ONE: Route(
-                {"GET": approvals_endpoint.get, "POST": approvals_endpoint.post},
-                rest.refuse,
-                needs=DECIDE,
-            ),
-            "/api/mcp/status": Route({"GET": status.get}, rest.refuse),
-            "/api/mcp/health": Route({"GET": rest.health}, rest.refuse, open=True),
-            "/api/mcp/capabilities": Route({"GET": rest.capabilities}, rest.refuse),
-            "/api/mcp/resources": Route({"GET": rest.resources}, rest.refuse),
-            "/api/mcp/plugins": Route({"GET": rest.plugins}, rest.refuse),
-            "/api/mcp/prompts": Route({"GET": rest.prompts}, rest.refuse),
-            "/api/mcp/agent-states": Route({"GET": terminals.states}, rest.refuse),
-            "/api/mcp/terminals": Route({"GET": terminals.terminals}, rest.refuse),
-            **{path: Route({"GET": handler}, rest.refuse) for path, handler in records_endpoint.HANDLERS.items()},
-            **{path: Route({"GET": handler}, rest.refuse) for path, handler in performance.HANDLERS.items()},
-            performance.ANALYZE: Route({"POST": performance.analyze}, rest.refuse, needs=ADMIN),
-            events_endpoint.PATH: Route({"GET": EventsEndpoint(self._hub, self._db).get}, rest.refuse),
-            events_endpoint.SCHEMA_PATH: Route({"GET": events_endpoint.schema}, rest.refuse),
-            "/api/mcp/hooks/{name}": Route({"POST": hooks_endpoint.post}, rest.refuse),
-            "/api/mcp/heartbeat": Route({"POST": agents.heartbeat}, rest.refuse),
-            **{path: Route({"POST": agents.post}, rest.refuse, needs=EXECUTE) for path in agents_endpoint.PATHS},
-            "/api/mcp/prompts/{name}": Route(
-                {"GET": prompts_endpoint.get, "PUT": prompts_endpoint.put, "DELETE": prompts_endpoint.delete},
-                rest.refuse,
-            ),
-        }
 
     def answer_turn(self, exchanges: Sequence[Exchange], now_us: int) -> list[Answer]:
         """Return the answers to *exchanges*, in order, after everything they and waiting jobs changed was committed."""
@@ -344,19 +280,30 @@ class Core:
         """
         sent = http.headers.get(b"authorization")
         try:
-            if sent is None:
+            if sent is None and caller.token_id is None:
                 caller.require_token()
                 caller.require_admitted()
                 return
             if b"authorization" in http.duplicated:
                 raise InvalidRequest("header Authorization: expected one")
             with store_errors():
-                client = tokens.verify(tokens.bearer(sent), work.site.authority, work.now_us, self._stands)
+                client = self._client(caller, sent, work)
         except Unauthorized as error:
             described = f'error="invalid_token", error_description="{error.message}"' if error.reason else ""
             work.headers = challenge(work.site.authority, described)
             raise
         work.caller, work.scopes, work.by_client = client.name, client.scopes, True
+
+    def _client(self, caller: Caller, sent: bytes | None, work: Work) -> Caller:
+        """Return the client whose token was *sent*, or was verified by mcpd-ws, which calls for *caller*."""
+        if sent is not None:
+            return tokens.verify(tokens.bearer(sent), work.site.authority, work.now_us, self._stands)
+        assert caller.token_id is not None
+        token = clients.find_token(self._db, caller.token_id)
+        if token is None or token.expires_us <= work.now_us or not self._stands(token.id, token.client):
+            raise Unauthorized("the access token does not hold any more: it has expired or was revoked", "revoked")
+        granted = scopes.parse(token.scopes) or frozenset()
+        return Caller(f"client:{token.client}", True, scopes=granted, is_client=True, token_id=token.id)
 
     def _stands(self, token_id: str, client: str) -> bool:
         return clients.stands(self._db, token_id, client)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from mcpd.access.scopes import SCOPES
 from mcpd.access.tokens import TTL_S
@@ -104,14 +104,21 @@ def _security(work: Work, _query: Query) -> object:
     }
 
 
-def _ws_config(_work: Work, _query: Query) -> object:
-    return {
-        "ws_enabled": False,
-        "ws_url": None,
-        "polling_fallback": True,
-        "polling_interval": _POLL_MS,
-        "reconnect_interval": _RECONNECT_MS,
-    }
+def _ws_config(http: HttpRequest, work: Work) -> HttpResponse:
+    """Say where mcpd-ws is: under the name by which the client reached us, on its own port."""
+    websockets = work.site.websockets
+    listens = websockets.listens()
+    name = urlsplit(f"//{http.header(b'host') or 'localhost'}").hostname or "localhost"
+    host = f"[{name}]" if ":" in name else name
+    return rest.answer(
+        {
+            "ws_enabled": listens,
+            "ws_url": f"ws://{host}:{websockets.port}" if listens else None,
+            "polling_fallback": True,
+            "polling_interval": _POLL_MS,
+            "reconnect_interval": _RECONNECT_MS,
+        }
+    )
 
 
 def _handler(read: Read, *known: str) -> Callable[[HttpRequest, Work], HttpResponse]:
@@ -124,7 +131,7 @@ HANDLERS: Mapping[str, Callable[[HttpRequest, Work], HttpResponse]] = {
     "/api/mcp/conflicts": _handler(_conflicts, "limit"),
     "/api/mcp/audit": _handler(_audit, "limit", "offset", "session_id"),
     "/api/mcp/security": _handler(_security),
-    "/api/mcp/ws-config": _handler(_ws_config),
+    "/api/mcp/ws-config": _ws_config,
 }
 """Path → what answers ``GET`` there."""
 
@@ -132,4 +139,4 @@ HANDLERS: Mapping[str, Callable[[HttpRequest, Work], HttpResponse]] = {
 def parameters(path: str) -> tuple[str, ...]:
     """Return the query parameters that *path* knows."""
     handler: Any = HANDLERS.get(path)
-    return () if handler is None else tuple(sorted(handler.args[1]))
+    return tuple(sorted(handler.args[1])) if isinstance(handler, partial) else ()

@@ -97,9 +97,9 @@ class Status:
             "mcp_versions": revisions.SUPPORTED,
             "server_version": __version__,
             "server_running": True,
-            "transports": ["http"],
+            "transports": ["http", "websocket"] if work.site.websockets.listens() else ["http"],
             "capabilities": CAPABILITIES,
-            "websocket_clients": None,
+            "websocket_clients": work.site.websockets.clients(),
             "tmux_sessions": [
                 f"claude-{live.agent}" for live in terminals.states(db) if live.state not in ("absent", "exited")
             ],

@@ -15,6 +15,7 @@ from mcpd.plugins.base import Loaded
 from mcpd.prompts.functions import FunctionPrompt
 from mcpd.resources.registry import Resources
 from mcpd.server.tool_list import ToolList
+from mcpd.server.websockets import Websockets
 from mcpd.terminals.fleet import Fleet
 from mcpd.tools.context import Context
 from mcpd.tools.registry import AnyTool
@@ -47,6 +48,7 @@ class Site(msgspec.Struct, frozen=True):
     rates: Rates = Rates(0)
     authority: Authority = Authority(b"", "http://localhost", "http://localhost/mcp")
     asks_clients: bool = True
+    websockets: Websockets = Websockets()
 
     def digests(self) -> dict[str, str]:
         """Return, by list, what changes when that does which code brings to it, ours or a plug-in's."""

@@ -65,6 +65,18 @@ def newest(db: Database, session_id: str | None, limit: int, offset: int) -> lis
     )
 
 
+def since(db: Database, number: int, limit: int) -> list[Row]:
+    """Return the *limit* records behind *number*, in order, each as ``newest`` has them."""
+    columns = "id, at_us, session_id, caller, operation, resource, outcome, request_id, details"
+    return db.rows(f"SELECT {columns} FROM audit WHERE id > ? ORDER BY id LIMIT ?", (number, limit))  # noqa: S608
+
+
+def newest_id(db: Database) -> int:
+    """Return the number of the newest record, 0 if there is none."""
+    row = db.one("SELECT max(id) FROM audit")
+    return 0 if row is None or row[0] is None else int(row[0])
+
+
 def durations(db: Database, since_us: int) -> list[tuple[int, str]]:
     """Return (duration in µs, outcome) of the requests since *since_us*, of the last ten thousand."""
     return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,6 @@ from tests.functional.daemon import Daemon
 MakeDaemon = Callable[..., Daemon]
 UNLIMITED = "[limits]\nrequests_per_min = 0\n"
 """For tests that ask more often than one caller may."""
-
-# Its client is no dependency of the package, on whose machine the others run too.
-collect_ignore = [] if find_spec("websockets") else ["test_ttyd_manager.py"]
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ class Daemon:
     # What a service manager's file-descriptor store would hold, by name.
     stored: list[tuple[str, int]] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
+    options: list[str] = field(default_factory=list)
     stderr: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class Daemon:
     def program(self) -> list[str]:
         """The module to run, and its options."""
         # Not the machine's agents, where mcpd is installed.
-        return ["mcpd.daemons.rpc", "--agents", str(self.directory / "agents.d")]
+        return ["mcpd.daemons.rpc", "--agents", str(self.directory / "agents.d"), *self.options]
 
     def listening(self) -> list[tuple[str, int]]:
         """The listening sockets to pass, each with its name."""
@@ -101,12 +102,16 @@ class Daemon:
     def _receive(self) -> bool:
         """Take one notification, as the service manager does; False when none came."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._notify, 4096, 8)
+            data, descriptors, _, _ = socket.recv_fds(self._notify, 4096, 253)
         except TimeoutError:
             return False
         message = data.decode()
         self.notifications.append(message)
         name = next((line[7:] for line in message.splitlines() if line.startswith("FDNAME=")), "")
+        if "BARRIER=1" in message:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return True
         self.stored.extend((name, descriptor) for descriptor in descriptors)
         if "FDSTOREREMOVE=1" in message:
             self._forget(name)

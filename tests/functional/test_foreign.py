@@ -25,7 +25,7 @@ from tests.functional.wire import Tap
 pytestmark = pytest.mark.host
 
 PROMPTS = ["analyze_code", "analyze_performance", "debug_agent", "deploy_system", "generate_test", "run_tests"]
-RESOURCES = ["file://readme.md", "db://schema/complete", "api://swagger/spec", "activity://recent"]
+RESOURCES = ["file://readme.md", "db://schema/complete", "api://swagger/spec", "activity://recent", "events://recent"]
 README = "# Project\n"
 CASES = [
     pytest.param(program, transport, id=f"{program}-{transport}")

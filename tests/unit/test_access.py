@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpd.access.callers import Caller, Callers
+from mcpd.access.callers import Caller, Callers, forwarded
 from mcpd.access.cgroups import agent_in, agent_of
 from mcpd.access.origins import OriginGuard
 from mcpd.access.scopes import ALL, WORKING
@@ -205,10 +205,69 @@ def test_who_is_no_administrator_may_do_all_but_that() -> None:
         return Callers("mcp-admin", open_loopback=is_open, agent_users=lambda: agents)._judge(uid)
 
     nobody = pwd.getpwnam("nobody").pw_uid
-    assert judged(os.geteuid(), is_open=False) == Caller(mine, True)
+    assert judged(os.geteuid(), is_open=False) == Caller(mine, True, uid=os.geteuid())
     assert judged(0, is_open=True).scopes == ALL
-    assert judged(nobody, is_open=True) == Caller("nobody", True, scopes=WORKING)
-    assert judged(nobody, is_open=True, agents=("nobody",)) == Caller("nobody", True, is_agent=True, scopes=WORKING)
+    assert judged(nobody, is_open=True) == Caller("nobody", True, scopes=WORKING, uid=nobody)
+    agent = judged(nobody, is_open=True, agents=("nobody",))
+    assert agent == Caller("nobody", True, is_agent=True, scopes=WORKING, uid=nobody)
     assert judged(nobody, is_open=False, agents=("nobody",)).scopes == WORKING
     assert not judged(nobody, is_open=False).admitted
     assert "admin" not in WORKING
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "admitted", "is_agent"),
+    [
+        (b"uid=0", "root", True, False),
+        (b"uid=65534", "nobody", True, True),  # whom only an agent's file admits
+        (b"uid=65534;agent=backend-api", "agent:backend-api", True, True),
+        (b"uid=54321", "uid:54321", False, False),
+        (b"unknown", "unknown", False, False),
+        (b"token=a1", "unknown", False, False),  # who that is, the store knows
+        (b"token=a1;agent", "unknown", False, True),
+        (b"uid=0;agent=", "mcpd", False, False),
+        (b"root", "mcpd", False, False),
+        (b"", "mcpd", False, False),
+    ],
+)
+def test_mcpd_s_own_user_says_for_whom_it_calls_and_that_one_is_judged(
+    said: bytes, name: str, admitted: bool, is_agent: bool
+) -> None:
+    callers = Callers("no-such-group", open_loopback=False, agent_users=lambda: {"nobody"})
+    found = callers.on_behalf(Caller("mcpd", True, uid=990, vouches=True), said)
+    assert (found.name, found.admitted, found.is_agent) == (name, admitted, is_agent)
+    assert not found.vouches
+
+
+@pytest.mark.parametrize("caller", [Caller("root", True, uid=0), Caller("agent:a", True, is_agent=True, uid=1)])
+def test_nobody_else_calls_for_others(caller: Caller) -> None:
+    callers = Callers("no-such-group", open_loopback=True)
+    refused = callers.on_behalf(caller, b"uid=0")
+    assert not refused.admitted
+    assert "only mcpd itself calls for others" in refused.refusal
+    assert callers.on_behalf(caller, None) is caller
+
+
+def test_the_facts_of_a_caller_come_back() -> None:
+    callers = Callers("no-such-group", open_loopback=False, agent_users=lambda: {"nobody"})
+    ours = Caller("mcpd", True, vouches=True)
+    for said in (
+        b"uid=0",
+        b"uid=65534",
+        b"uid=65534;agent=a-b",
+        b"uid=54321",
+        b"unknown",
+        b"token=a1",
+        b"token=a1;agent",
+    ):
+        caller = callers.on_behalf(ours, said)
+        assert forwarded(caller).encode() == said
+        assert callers.on_behalf(ours, forwarded(caller).encode()) == caller
+
+
+def test_only_the_unix_socket_makes_mcpd_vouch(pair: tuple[socket.socket, socket.socket]) -> None:
+    callers = Callers("no-such-group", open_loopback=False)
+    assert not callers.identify(pair[1]).vouches
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert callers.identify(ours).vouches

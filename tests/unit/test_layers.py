@@ -29,7 +29,7 @@ BELOW = {
     | {"agents", "terminals", "legacy", "hooks", "compliance"},
     "daemons": BASE
     | {"protocol", "store", "access", "tools", "resources", "prompts", "plugins", "server", "bridge"}
-    | {"agents", "terminals", "backup", "compliance"},
+    | {"agents", "terminals", "backup", "compliance", "ws"},
     "legacy": BASE | {"store", "agents"},
     "backup": BASE | {"store", "agents", "terminals"},
     "agents": BASE,
@@ -38,6 +38,7 @@ BELOW = {
     | {"protocol", "store", "access", "tools", "agents", "terminals", "legacy", "backup", "hooks"}
     | {"compliance"},
     "bridge": BASE | {"protocol"},
+    "ws": BASE | {"protocol", "store", "access", "bridge"},
 }
 SHARED = {"runtime", "http", "journal", "relay", "ledger", "observer", "commander", "recorder", "terminal", "__init__"}
 IMPURE = {"socket", "asyncio", "os", "time", "random", "apsw", "threading", "subprocess", "uvloop", "systemd"}

@@ -24,7 +24,7 @@ from mcpd.agents.agent import Agent
 from mcpd.config import Config
 from mcpd.ctl import main as mcpctl
 from mcpd.ctl.client import Refused
-from mcpd.daemons import backup, hook, maintenance, migrate, rpc, stdio, ttyd_manager
+from mcpd.daemons import backup, hook, maintenance, migrate, rpc, stdio, ttyd_manager, ws
 from mcpd.protocol import events, revisions
 from mcpd.protocol.signing import KEY_BYTES
 from mcpd.server import events_endpoint
@@ -40,6 +40,7 @@ DAEMONS = {
     "mcpd-backup.8": backup.parser,
     "mcpd-maintenance.8": maintenance.parser,
     "mcpd-ttyd-manager.8": ttyd_manager.parser,
+    "mcpd-ws.8": ws.parser,
 }
 
 

@@ -141,8 +141,15 @@ def test_the_target_starts_every_socket_and_a_failed_start_closes_every_socket()
     assert sockets - {f"{manager}.socket", "mcpd-ttyd-control.socket"} == set(
         values(ROOT / "units" / "mcpd-refuse.target", "Conflicts")
     )
-    for service in (service for service in DAEMONS if service.stem not in (manager, "mcpd-backup", "mcpd-maintenance")):
+    spared = (manager, "mcpd-backup", "mcpd-maintenance", "mcpd-ws")
+    for service in (service for service in DAEMONS if service.stem not in spared):
         assert values(service, "OnFailure") == ["mcpd-refuse.target"]
+
+
+def test_a_failed_mcpd_ws_closes_its_own_sockets_only() -> None:
+    assert values(ROOT / "units" / "mcpd-ws.service", "OnFailure") == ["mcpd-refuse-ws.target"]
+    closed = set(values(ROOT / "units" / "mcpd-refuse-ws.target", "Conflicts"))
+    assert closed == {unit.name for unit in UNITS if unit.name.startswith("mcpd-ws") and unit.suffix == ".socket"}
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)

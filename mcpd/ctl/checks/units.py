@@ -17,8 +17,15 @@ TARGET = "mcp.target"
 MIGRATION = "mcpd-migrate.service"
 BACKUP, TIMER = "mcpd-backup.service", "mcpd-backup.timer"
 MAINTENANCE, MAINTENANCE_TIMER = "mcpd-maintenance.service", "mcpd-maintenance.timer"
-SOCKETS = ("mcpd-rpc.socket", "mcpd-rpc6.socket", "mcpd-ttyd-manager.socket", "mcpd-ttyd-control.socket")
-SERVICES = {"mcpd-rpc.service": "mcpd-rpc.socket", "mcpd-ttyd-manager.service": "mcpd-ttyd-manager.socket"}
+SOCKETS = (
+    "mcpd-rpc.socket", "mcpd-rpc6.socket", "mcpd-ws.socket", "mcpd-ws6.socket", "mcpd-ttyd-manager.socket",
+    "mcpd-ttyd-control.socket",
+)  # fmt: skip
+SERVICES = {
+    "mcpd-rpc.service": "mcpd-rpc.socket",
+    "mcpd-ws.service": "mcpd-ws.socket",
+    "mcpd-ttyd-manager.service": "mcpd-ttyd-manager.socket",
+}
 """A service that its socket starts → that socket."""
 TERMINALS = "mcp-terminal@*.socket"
 

@@ -33,6 +33,10 @@ async def main(wanted: driver.Wanted) -> None:
 def transport(wanted: driver.Wanted) -> Any:
     if wanted.command:
         return stdio_client(StdioServerParameters(command=wanted.command[0], args=wanted.command[1:]))
+    if wanted.url.startswith("ws:"):
+        from mcp.client.websocket import websocket_client  # type: ignore[import-not-found, unused-ignore]
+
+        return websocket_client(wanted.url)
     if wanted.url.endswith("/sse"):
         return sse_client(wanted.url)
     from mcp.client import streamable_http  # type: ignore[import-not-found, unused-ignore] # from 1.8 on

@@ -5,9 +5,11 @@ const { require, url, command, args, elicit } = wanted();
 const { Client } = require("@modelcontextprotocol/sdk/client/index.js");
 const { StreamableHTTPClientTransport } = require("@modelcontextprotocol/sdk/client/streamableHttp.js");
 const { StdioClientTransport } = require("@modelcontextprotocol/sdk/client/stdio.js");
+const { WebSocketClientTransport } = require("@modelcontextprotocol/sdk/client/websocket.js");
 const { ElicitRequestSchema, McpError } = require("@modelcontextprotocol/sdk/types.js");
 
 const client = new Client({ name: "test", version: "0" }, { capabilities: elicit ? { elicitation: {} } : {} });
 if (elicit) client.setRequestHandler(ElicitRequestSchema, accept);
-await client.connect(url ? new StreamableHTTPClientTransport(url) : new StdioClientTransport({ command, args }));
+const OverUrl = url?.protocol === "ws:" ? WebSocketClientTransport : StreamableHTTPClientTransport;
+await client.connect(url ? new OverUrl(url) : new StdioClientTransport({ command, args }));
 await serve(client, McpError);
