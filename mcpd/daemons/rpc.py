@@ -33,9 +33,10 @@ from mcpd.store.checkpoint import Checkpointer
 from mcpd.store.database import Database
 from mcpd.terminals import fleet
 from mcpd.terminals.fleet import Fleet
+from mcpd.ws.doorbell import Doorbell
 
 NAME = "mcpd-rpc"
-_LOOK_S = 0.2
+_PAUSE_S = 0.005  # our own commits ring too
 
 
 def parser() -> argparse.ArgumentParser:
@@ -129,6 +130,8 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agent
     server = Server(config.server, callers, answer_turn, refused)
     core.jobs.wake = server.wake
     core.calls.finished = lambda finished: requests.finished(finished, time.time_ns() // 1000)
+    ear = Ear(config.database.path, core)
+    core.hub.attended = ear.attend
     await core.start()
     for sock in sockets.listen:
         await server.listen(sock)
@@ -142,25 +145,43 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agent
     log.info("mcpd-rpc %s started, listening on %s, took over %d connections", __version__, names, kept)
     notifier.ready(f"serving on {names}")
     watchdog = asyncio.create_task(runtime.feed_watchdog(notifier, db.probe))
-    looking = asyncio.create_task(_look(core, log))
     await stopped.wait()
     notifier.stopping()
     log.info("stopping, %d connections open", len(server.connections))
     await core.close()
     await server.drain(partial(notifier.store_socket, runtime.CONNECTION) if notifier.can_store() else None)
     watchdog.cancel()
-    looking.cancel()
+    ear.attend(False)
     requests.flush()
 
 
-async def _look(core: Core, log: logging.Logger) -> None:
-    """Look for what other processes have committed; what came by us is told at once anyway."""
-    while True:
-        await asyncio.sleep(_LOOK_S)
+class Ear:
+    """Hears of what other processes commit, as long as there is somebody to be told."""
+
+    def __init__(self, path: str, core: Core) -> None:
+        self._path = path
+        self._core = core
+        self._bell: Doorbell | None = None
+        self._log = logging.getLogger(sd.LOGGER_NAME)
+
+    def attend(self, anybody: bool) -> None:
+        """Listen if there is *anybody*; who comes first has not read what he missed yet, and must."""
+        if self._bell is not None:
+            self._bell.close()
+            self._bell = None
+        if anybody:
+            asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        if self._bell is None and self._core.hub.has_listeners:
+            self._bell = Doorbell(self._path, self._look, _PAUSE_S)
+
+    def _look(self) -> bool:
         try:
-            core.look()
+            self._core.look()
         except StoreUnavailable as error:
-            log.warning("events of others cannot be read: %s", error.message)
+            self._log.warning("events of others cannot be read: %s", error.message)
+        return True
 
 
 if __name__ == "__main__":

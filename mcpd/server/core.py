@@ -111,11 +111,11 @@ class Core:
         authority = Authority.of(key, config.access.public_url)
         self._compliance = self._made_compliance(config, fleet, vault)
         self._site = self._made_site(config, plugin, loaded, fleet, authority, websockets or Websockets())
-        self._hub = Hub(db)
+        self.hub = Hub(db)
         self.jobs = Jobs()
         self.calls = Calls(self._site, db, self.jobs, StateSigner(key))
         self._compliance.calls = self.calls
-        parts = Parts(db, config, self._site, self._hub, self.calls, Sessions(SessionSigner(key), db))
+        parts = Parts(db, config, self._site, self.hub, self.calls, Sessions(SessionSigner(key), db))
         self._routes = routes.table(parts)
         endpoint = ComplianceEndpoint(self._compliance, vault, enabled=config.compliance.enabled)
         self._routes |= {
@@ -180,7 +180,7 @@ class Core:
                 for exchange, answer in zip(exchanges, answers, strict=True)
             ]
         else:
-            self._hub.publish()
+            self.hub.publish()
         if settle is not None:
             settle(lost)
         for answer in answers:
@@ -215,12 +215,12 @@ class Core:
     def look(self) -> None:
         """Tell listeners what other processes have committed; raises ``StoreUnavailable``."""
         with store_errors():
-            self._hub.publish()
+            self.hub.publish()
 
     async def close(self) -> None:
         """End what is under way and every stream, since the daemon stops."""
         await self.calls.close()
-        self._hub.close()
+        self.hub.close()
 
     def _answer(self, exchange: Exchange, turn: Turn, now_us: int) -> Answer:
         started_ns = time.perf_counter_ns()

@@ -7,6 +7,7 @@ reads on from its place when its client takes data again.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from mcpd.protocol.http import Sink
@@ -94,11 +95,12 @@ class Notified(Listener):
 
 
 class Hub:
-    """Tell listeners what was committed to *db*."""
+    """Tell listeners what was committed to *db*; ``attended`` hears whether there are any."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._listeners: set[Listener] = set()
+        self.attended: Callable[[bool], None] = lambda _anybody: None
         self._derived = 0  # listeners that want calls and reads, which cost something to read
         self._seq = 0
 
@@ -118,6 +120,7 @@ class Hub:
         """Tell *listener* what is committed from now on; what it missed it reads itself."""
         if not self._listeners:
             self._seq = self.newest()
+            self.attended(True)
         self._listeners.add(listener)
         self._derived += listener.derived
 
@@ -126,6 +129,13 @@ class Hub:
         if listener in self._listeners:
             self._listeners.remove(listener)
             self._derived -= listener.derived
+            if not self._listeners:
+                self.attended(False)
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether anybody is to be told."""
+        return bool(self._listeners)
 
     def publish(self) -> None:
         """Tell every listener that keeps up what was committed since the last call."""

@@ -25,13 +25,15 @@ _LOOK_S = 2.0
 class Doorbell:
     """Call *ring* whenever the database at *path* may have something new, and every two seconds in any case.
 
-    *ring* says whether there was something.
+    *ring* says whether there was something. Who writes itself hears itself, too; *pause_s* is the least time between two
+    bells then.
     """
 
-    def __init__(self, path: str, ring: Callable[[], bool]) -> None:
+    def __init__(self, path: str, ring: Callable[[], bool], pause_s: float = 0.0) -> None:
         self._directory = str(Path(path).parent)
         self._wal = os.fsencode(Path(path).name + "-wal")
         self._ring = ring
+        self._pause_s = pause_s
         self._loop = asyncio.get_running_loop()
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -77,6 +79,9 @@ class Doorbell:
             for handle in self._again:
                 handle.cancel()
             self._again = [self._loop.call_later(delay_s, self._ring) for delay_s in _AGAIN_S]
+            if self._pause_s:
+                self._loop.remove_reader(self._fd)
+                self._again.append(self._loop.call_later(self._pause_s, self._loop.add_reader, self._fd, self._read))
 
     def _concerns(self, data: bytes) -> bool:
         """Say whether one of the events in *data* is about the log."""

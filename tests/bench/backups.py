@@ -23,6 +23,7 @@ from pathlib import Path
 
 import apsw
 
+from tests.functional.conftest import UNLIMITED
 from tests.functional.daemon import Daemon
 from tests.functional.test_migrate import many
 from tests.functional.writer import writing
@@ -115,7 +116,7 @@ class Machine:
     """A daemon with its database, and mcpctl on both; *seconds* is how long writers write without a backup."""
 
     def __init__(self, directory: Path, seconds: float) -> None:
-        self.daemon = Daemon(directory)
+        self.daemon = Daemon(directory, UNLIMITED)
         self.backups = directory / "backups"
         self.daemon.config.write_text(self.daemon.config.read_text() + f'[backup]\ndirectory = "{self.backups}"\n')
         self._seconds = seconds

@@ -30,6 +30,7 @@ from rich.table import Table
 from mcpd.store import events
 from mcpd.store.database import Database
 from tests.bench.websockets_floor import DATA
+from tests.functional.conftest import UNLIMITED
 from tests.functional.daemon import Daemon
 from tests.functional.websocket import Raw, Ws, frame, handshake, log_activity, opened
 
@@ -115,7 +116,7 @@ class Ours:
 def ours() -> Iterator[Ours]:
     """Start mcpd-rpc and mcpd-ws."""
     with tempfile.TemporaryDirectory(prefix="mcpd") as place:
-        rpc = Daemon(Path(place))
+        rpc = Daemon(Path(place), UNLIMITED)
         (Path(place) / "ws").mkdir()
         ws = Ws(Path(place) / "ws", _SETTINGS, rpc=rpc)
         rpc.migrate()

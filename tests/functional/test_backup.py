@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mcpd.backup import archive, backups
-from tests.functional.conftest import MakeDaemon
+from tests.functional.conftest import UNLIMITED, MakeDaemon
 from tests.functional.test_mcpctl import MCPCTL, NOBODY, answer, at, environment, mcpctl
 from tests.functional.test_migrate import KILLS, count, many
 from tests.functional.writer import writing
@@ -65,7 +65,7 @@ def test_every_write_acknowledged_before_is_in_the_backup(make_daemon: MakeDaemo
 def test_what_a_thousand_writes_a_second_had_answered_before_is_in_the_backup_which_is_of_one_moment(
     make_daemon: MakeDaemon, tmp_path: Path
 ) -> None:
-    daemon = make_daemon()
+    daemon = make_daemon(UNLIMITED)
     with writing(daemon.port, 1000) as written:
         began_ns = time.monotonic_ns()
         made = answer(mcpctl("--json", "backup", "now", "--directory", str(tmp_path / "backups"), *at(daemon)))

@@ -16,7 +16,7 @@ import apsw
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.functional.conftest import MakeDaemon
+from tests.functional.conftest import UNLIMITED, MakeDaemon
 from tests.functional.daemon import Daemon
 from tests.functional.mcp import call
 from tests.functional.websocket import Client, Ws, handshake, log_activity, make, opened
@@ -27,7 +27,7 @@ FDSTORE = {"FDSTORE": "8192"}
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ws]:
     """An mcpd-ws and its mcpd-rpc that the tests of this module share."""
-    rpc = Daemon(tmp_path_factory.mktemp("rpc"))
+    rpc = Daemon(tmp_path_factory.mktemp("rpc"), UNLIMITED)
     rpc.migrate()
     rpc.start()
     ws = make(tmp_path_factory.mktemp("ws"), rpc)
@@ -371,7 +371,7 @@ def test_nobody_but_mcpd_itself_calls_for_others(make_daemon: MakeDaemon) -> Non
 
 
 def test_heartbeats_and_pings_come_and_the_silent_are_cut_off(make_daemon: MakeDaemon, tmp_path: Path) -> None:
-    rpc = make_daemon()
+    rpc = make_daemon(UNLIMITED)
     ws = make(tmp_path / "ws", rpc, "[websocket]\nheartbeat_interval_s = 1.0\nping_timeout_s = 1.0\n")
     try:
         with ws.client() as client:  # the library answers pings
@@ -385,7 +385,7 @@ def test_heartbeats_and_pings_come_and_the_silent_are_cut_off(make_daemon: MakeD
 
 
 def test_limits_of_connections(make_daemon: MakeDaemon, tmp_path: Path) -> None:
-    rpc = make_daemon()
+    rpc = make_daemon(UNLIMITED)
     limits = "[websocket]\nmax_connections = 3\nmax_connections_per_caller = 2\nhandshake_timeout_s = 1.0\n"
     ws = make(tmp_path / "ws", rpc, limits)
     try:
@@ -430,7 +430,7 @@ def test_the_number_of_clients_is_known_to_mcpd_rpc(tmp_path: Path) -> None:
 
 
 def test_a_kill_loses_nothing_for_who_comes_back_with_since(make_daemon: MakeDaemon, tmp_path: Path) -> None:
-    rpc = make_daemon()
+    rpc = make_daemon(UNLIMITED)
     ws = make(tmp_path / "ws", rpc)
     try:
         with ws.client() as client:
@@ -454,7 +454,7 @@ def test_a_kill_loses_nothing_for_who_comes_back_with_since(make_daemon: MakeDae
 
 
 def test_events_that_are_not_kept_any_more_are_told_to_be_lost(make_daemon: MakeDaemon, tmp_path: Path) -> None:
-    rpc = make_daemon()
+    rpc = make_daemon(UNLIMITED)
     for number in range(10):
         call(rpc, "log_activity", agent="a", activity=str(number), category="task")
     db = apsw.Connection(str(rpc.database))
@@ -480,7 +480,7 @@ def test_the_unix_socket_serves_the_same(pair: Ws) -> None:
 def test_messages_are_compressed_for_who_asks_if_the_administrator_lets(
     make_daemon: MakeDaemon, tmp_path: Path
 ) -> None:
-    rpc = make_daemon()
+    rpc = make_daemon(UNLIMITED)
     ws = make(tmp_path / "ws", rpc, "[websocket]\ncompression = true\n", FDSTORE="100")
     try:
         with ws.client(compression="deflate") as client, ws.client() as plain:
@@ -499,7 +499,7 @@ def test_messages_are_compressed_for_who_asks_if_the_administrator_lets(
 
 
 def test_who_takes_nothing_for_long_is_cut_off(make_daemon: MakeDaemon, tmp_path: Path) -> None:
-    rpc = make_daemon()
+    rpc = make_daemon(UNLIMITED)
     ws = make(tmp_path / "ws", rpc, "[websocket]\nslow_timeout_s = 1.0\n")
     try:
         with opened(ws) as slow, ws.client() as other:
@@ -514,7 +514,7 @@ def test_who_takes_nothing_for_long_is_cut_off(make_daemon: MakeDaemon, tmp_path
 
 def test_a_database_that_is_put_in_place_of_the_other_is_followed(make_daemon: MakeDaemon, tmp_path: Path) -> None:
     """As a restore does; nobody is told events of one by the numbers of the other."""
-    rpc = make_daemon()
+    rpc = make_daemon(UNLIMITED)
     ws = make(tmp_path / "ws", rpc)
     try:
         with ws.client() as client:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.conftest import MakeDaemon
+from tests.functional.conftest import UNLIMITED, MakeDaemon
 from tests.functional.daemon import Daemon, read_all
 from tests.functional.test_ws_restart import events
 from tests.functional.websocket import Raw, Ws, frame, handshake, log_activity, make, opened
@@ -27,7 +27,7 @@ FUZZED = int(os.environ.get("MCPD_WS_FUZZED", "300"))
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ws]:
     """One for all tests of this module; each asks at its end whether it still serves."""
-    rpc = Daemon(tmp_path_factory.mktemp("rpc"))
+    rpc = Daemon(tmp_path_factory.mktemp("rpc"), UNLIMITED)
     rpc.migrate()
     rpc.start()
     daemon = make(tmp_path_factory.mktemp("ws"), rpc, f"[websocket]\nmax_message_bytes = {LIMIT}\n")
@@ -162,7 +162,7 @@ def memory_bytes(ws: Ws) -> int:
 def test_a_client_that_stops_reading_costs_little_is_told_and_slows_nobody(
     make_daemon: MakeDaemon, tmp_path: Path
 ) -> None:
-    rpc = make_daemon()
+    rpc = make_daemon(UNLIMITED)
     ws = make(tmp_path / "slow", rpc, "[websocket]\nmax_behind = 100\n")
     try:
         with opened(ws) as slow, ws.client() as quick:

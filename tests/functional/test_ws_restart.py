@@ -20,7 +20,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from mcpd.ws import handover
-from tests.functional.conftest import MakeDaemon
+from tests.functional.conftest import UNLIMITED, MakeDaemon
 from tests.functional.websocket import Load, Raw, Ws, frame, log_activity, make, opened
 
 CLIENTS = int(os.environ.get("MCPD_WS_CLIENTS", "100"))
@@ -31,7 +31,7 @@ GIVE_UP_S = 60.0
 @pytest.fixture
 def ws(make_daemon: MakeDaemon, tmp_path: Path) -> Iterator[Ws]:
     """An mcpd-ws with a stand-in for systemd's file-descriptor store."""
-    rpc = make_daemon("[server]\ndrain_timeout_s = 1.0\n")
+    rpc = make_daemon(f"[server]\ndrain_timeout_s = 1.0\n{UNLIMITED}")
     daemon = make(tmp_path / "ws", rpc, "[websocket]\nmax_connections_per_caller = 8000\n", FDSTORE="8192")
     yield daemon
     daemon.close()
@@ -193,7 +193,7 @@ def test_a_slow_reader_misses_and_repeats_nothing_over_restarts(ws: Ws) -> None:
 
 
 def test_without_a_store_clients_are_told_to_come_back(make_daemon: MakeDaemon, tmp_path: Path) -> None:
-    rpc = make_daemon()
+    rpc = make_daemon(UNLIMITED)
     ws = make(tmp_path / "ws", rpc)
     try:
         with ws.client() as client:
