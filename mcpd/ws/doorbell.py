@@ -25,8 +25,8 @@ _LOOK_S = 2.0
 class Doorbell:
     """Call *ring* whenever the database at *path* may have something new, and every two seconds in any case.
 
-    *ring* says whether there was something. Who writes itself hears itself, too; *pause_s* is the least time between two
-    bells then.
+    *ring* says whether there was something. Who writes itself hears itself, too; *pause_s* is the least time from one
+    bell to the next then.
     """
 
     def __init__(self, path: str, ring: Callable[[], bool], pause_s: float = 0.0) -> None:
