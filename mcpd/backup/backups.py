@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from mcpd.store import schema, snapshot
 from mcpd.store.foreign import Foreign
 
 _SCRATCH = ".mcpd-backup-"
+_STEP_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,7 @@ def make(
     with _files_as_errors():
         files.make_directory(directory, database)
         with files.alone(directory, "backup"), _scratch(directory) as scratch:
-            at = datetime.now(UTC).replace(microsecond=0)
-            path = directory / archive.file_name(at, encrypted=bool(recipient))
-            if path.exists():
-                raise StoreUnavailable(f"{path} was made this second; try again")
+            at, path = _moment(directory, encrypted=bool(recipient))
             _snapshot(database, scratch / archive.DATABASE)
             settled = _settled(contents, scratch) | _written(states or States(), scratch)
             agents = states.agents if states else ()
@@ -73,6 +72,16 @@ def make(
             made.replace(path)
             files.sync(directory)
             return Backup(path, path.stat().st_size, manifest)
+
+
+def _moment(directory: Path, *, encrypted: bool) -> tuple[datetime, Path]:
+    """Return this second and the path of its backup; one that has a backup already is waited out."""
+    while True:
+        at = datetime.now(UTC).replace(microsecond=0)
+        path = directory / archive.file_name(at, encrypted=encrypted)
+        if not path.exists():
+            return at, path
+        time.sleep(_STEP_S)
 
 
 def _snapshot(database: Path, to: Path) -> None:

@@ -44,6 +44,7 @@ class Server:
 
     def tmux(self, *words: str) -> str:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TMUX")}
+        environment["SHELL"] = "/bin/sh"  # nobody's own is one that lets nobody in
         command = ["tmux", "-f", "/dev/null", "-S", str(self.socket), *words]
         extra = {"user": self.user, "group": self.user, "extra_groups": ()} if os.geteuid() == 0 else {}
         done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=True, **extra)  # type: ignore[call-overload]

@@ -16,7 +16,7 @@ def backups(guest: Guest) -> list[str]:
 
 
 def last_event(guest: Guest, but: str = "") -> tuple[str, dict[str, object]]:
-    which = f"topic like 'backup.%' and topic <> '{but}'"
+    which = f"(topic like 'backup.%' or topic = 'alert.raised') and topic <> '{but}'"
     query = f"select topic || ' ' || data from events where {which} order by seq desc limit 1"
     found = guest.exec("runuser", "-u", "mcpd", "--", "sqlite3", "/var/lib/mcpd/mcp.db", query)
     topic, _, data = found.partition(" ")

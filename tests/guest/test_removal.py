@@ -21,6 +21,7 @@ def no_trace_runs(guest: Guest) -> None:
 def test_removing_leaves_the_data_reinstalling_serves_it_and_purging_deletes_it(
     guest: Guest, packages: Packages
 ) -> None:
+    guest.exec("rm", "/etc/default/mcpd")  # the tests' own
     write(guest, "before the removal")
     guest.exec("apt-get", "-qy", "remove", "mcpd")
     no_trace_runs(guest)

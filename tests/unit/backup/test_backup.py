@@ -286,7 +286,15 @@ def told(database: Path) -> list[tuple[str, dict[str, object]]]:
         db.close()
 
 
-def test_the_nightly_backup_prunes_and_tells_of_itself(database: Path, tmp_path: Path) -> None:
+def test_two_backups_in_a_second_are_two(database: Path, tmp_path: Path) -> None:
+    first, second = (backups.make(database, {}, tmp_path / "backups") for _ in range(2))
+    assert backups.all_of(tmp_path / "backups") == [second.path, first.path]
+
+
+def test_the_nightly_backup_prunes_and_tells_of_itself(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "ENVIRONMENT_FILE", tmp_path / "none")  # the machine's own is none of this test's
     directory, recording = tmp_path / "backups", database.parent / RECORDING
     recording.parent.mkdir()
     recording.write_text("{}")
