@@ -93,14 +93,12 @@ class Callers:
         known = self._know(uid)
         return replace(known, vouches=True) if pid is not None and uid == os.geteuid() else known
 
-    def on_behalf(self, caller: Caller, said: bytes | None) -> Caller:
-        """Return for whom *caller* calls, who *said* so by ``forwarded`` (None: for itself).
+    def on_behalf(self, caller: Caller, said: bytes) -> Caller:
+        """Return for whom *caller* calls, who *said* so by ``forwarded``.
 
         Only mcpd's own daemons are believed, and only the facts: what follows from them is judged here, as if whom they
         call for had connected.
         """
-        if said is None:
-            return caller
         if not caller.vouches:
             return replace(caller, admitted=False, refusal="header Mcpd-Caller: only mcpd itself calls for others")
         facts = _FORWARDED.fullmatch(said)

@@ -120,7 +120,8 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agent
                 requests.answered(exchange, answer, now_us)
 
     def _exchange(http: HttpRequest, caller: Caller) -> Exchange:
-        return Exchange(http, callers.on_behalf(caller, http.headers.get(headers.CALLER)))
+        said = http.headers.get(headers.CALLER)
+        return Exchange(http, caller if said is None else callers.on_behalf(caller, said))
 
     def refused(caller: Caller, error: Error) -> None:
         requests.refused(caller, error, time.time_ns() // 1000)
