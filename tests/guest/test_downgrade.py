@@ -41,10 +41,9 @@ def rolls_back(guest: Guest, *options: str) -> Any:
 
 
 def refused(guest: Guest, *options: str) -> tuple[int, str]:
-    status = guest.status(*ROLLBACK, *options)
-    return status, json.loads(guest.exec("sh", "-c", f"{' '.join(ROLLBACK)} {' '.join(options)} || true"))["error"][
-        "message"
-    ]
+    command = f"{' '.join((*ROLLBACK, *options))}; status=$?; echo; echo $status"
+    said, _, status = guest.exec("sh", "-c", command).rstrip().rpartition("\n\n")
+    return int(status), json.loads(said)["error"]["message"]
 
 
 def snapshots(guest: Guest) -> list[dict[str, Any]]:
@@ -168,7 +167,7 @@ def test_one_that_cannot_be_put_in_leaves_mcpd_as_it_was(guest: Guest, packages:
     guest.exec("sh", "-c", "echo 'DPkg::Pre-Invoke { \"/usr/local/bin/fails\"; };' >/etc/apt/apt.conf.d/99fails")
     try:
         status, said = refused(guest, "--package", f"/root/{packages.newer.name}")
-        assert (status, "apt could not install" in said) == (69, True)
+        assert (status, "apt could not install" in said) == (69, True), said
     finally:
         guest.exec("rm", "/etc/apt/apt.conf.d/99fails")
     assert (version(guest), schema(guest)) == (version_of(packages.later), 999)

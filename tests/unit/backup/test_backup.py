@@ -294,7 +294,9 @@ def test_two_backups_in_a_second_are_two(database: Path, tmp_path: Path) -> None
 def test_the_nightly_backup_prunes_and_tells_of_itself(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config, "ENVIRONMENT_FILE", tmp_path / "none")  # the machine's own is none of this test's
+    # The machine's own settings and agents are none of this test's.
+    monkeypatch.setattr(config, "ENVIRONMENT_FILE", tmp_path / "none")
+    monkeypatch.setattr(nightly, "states", lambda _settings: States())
     directory, recording = tmp_path / "backups", database.parent / RECORDING
     recording.parent.mkdir()
     recording.write_text("{}")
