@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +50,8 @@ class Terminal:
         server = ["tmux", "-D", "-S", str(self.tmux.socket), "-f", str(self.home / "tmux.conf")]
         self.server = subprocess.Popen(server, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
         eventually(self._is_ready)
+        self._closed = threading.Event()
+        threading.Thread(target=self._reap, daemon=True).start()
 
     def _install_programs(self) -> None:
         """Lay out what tmux.conf starts; outside a package, Python must be told where mcpd is."""
@@ -67,6 +71,13 @@ class Terminal:
             return False
         return True
 
+    def _reap(self) -> None:
+        """Do what the manager's watch does of a pane whose end tmux has not noticed (terminals/control.py, REAP)."""
+        while not self._closed.wait(1.0):
+            with contextlib.suppress(AgentFailed):
+                if self.option("pane_dead") == "1" and not self.option("pane_dead_status"):
+                    self.tmux.run("run-shell", "-b", "true")
+
     def text(self) -> str:
         """What the screen shows."""
         return "\n".join(self.tmux.screen().lines)
@@ -77,6 +88,7 @@ class Terminal:
 
     def close(self) -> None:
         """End it and all that runs in it."""
+        self._closed.set()
         self.server.terminate()
         self.server.wait(TIMEOUT_S)
         self._directory.cleanup()

@@ -264,6 +264,7 @@ def test_a_manager_that_restarts_goes_on_with_the_agents(alpha: Terminals, rpc: 
     pane = alpha.tmux("alpha", "display-message", "-p", "#{pane_pid}")
     alpha.restart()
     again = alpha.watch("alpha")
+    wait_until(lambda: not result(rpc, "read_agent_screen", agent="alpha").get("isError"), "the new watch is there")
     assert call(rpc, "send_to_agent", agent="alpha", text="echo back $((6*7))")["was_seen"] is True
     assert alpha.tmux("alpha", "display-message", "-p", "#{pane_pid}") == pane
     again.kill()

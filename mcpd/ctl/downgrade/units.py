@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mcpd.ctl.cutover import switching
 from mcpd.ctl.cutover.switching import MCPD
+from mcpd.errors import Error
 
 _DAEMONS = ("mcpd-*.socket", "mcpd-*.path", "mcpd-*.timer", "mcp-terminal@*.socket", "mcpd-*.service")
 _WATCHES = "mcp-watch@*.service"  # each wants the manager's socket, again and again
@@ -30,15 +31,27 @@ def paused() -> Iterator[Pause]:
             # The target itself goes on: agents stop with it.
             switching.systemctl("stop", *_DAEMONS, _WATCHES)
             yield pause
-        finally:
-            switching.systemctl("daemon-reload")
-            switching.systemctl("reset-failed", *_DAEMONS)
-            if was_active:
-                switching.systemctl("start", MCPD)
-                if watches:
-                    switching.systemctl("start", *watches)
-                knocker.wait_answered()
+        except Error as error:
+            try:
+                _resume(watches, knocker, was_active=was_active)
+            except Error as other:  # it must not hide what led here
+                error.message += f"; then {other.message}"
+            raise
+        except BaseException:
+            _resume(watches, knocker, was_active=was_active)
+            raise
+        _resume(watches, knocker, was_active=was_active)
     pause.outage_us = knocker.outage_us
+
+
+def _resume(watches: Sequence[str], knocker: switching.Knocker, *, was_active: bool) -> None:
+    switching.systemctl("daemon-reload")
+    switching.systemctl("reset-failed", *_DAEMONS)
+    if was_active:
+        switching.systemctl("start", MCPD)
+        if watches:
+            switching.systemctl("start", *watches)
+        knocker.wait_answered()
 
 
 def _listed(pattern: str) -> list[str]:
