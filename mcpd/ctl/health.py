@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcpd.agents import files as agent_files
 from mcpd.ctl import client, output
-from mcpd.ctl.checks import agents, database, ports, units
+from mcpd.ctl.checks import agents, backups, database, ports, units
 from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped
 from mcpd.ctl.checks.units import Unit
 from mcpd.errors import EX_REFUSED, ConfigError, Unreachable
 
-HELP = "check configuration, units, ports and database"
+if TYPE_CHECKING:
+    from mcpd.config import Setting
+
+HELP = "check configuration, units, ports, database and backups"
 
 _STYLES = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.FAILED: "bold red", Outcome.SKIPPED: "dim"}
 
@@ -42,17 +46,19 @@ def is_healthy(checks: Sequence[Check]) -> bool:
 
 def checks(url: str, files: Sequence[Path] | None) -> Iterator[Check]:
     """Make all checks, with the daemon at *url* and the configuration of *files*, or the machine's."""
-    configuration, path = check_configuration(files)
+    configuration, settings = check_configuration(files)
     yield configuration
     if url == client.DEFAULT_URL:
         yield from _check_system()
     else:
         yield skipped("units", "--url names a daemon that need not be systemd's")
         yield ports.judge_probe(url, ports.probe(url))
-    if path is None:
+    if settings is None:
         yield skipped("database", "the configuration does not say where it is")
-    else:
-        yield from database.judge(database.gather(path))
+        return
+    facts = database.gather(str(settings["database.path"].value))
+    yield from database.judge(facts)
+    yield backups.judge(backups.gather(str(settings["backup.directory"].value)), facts.age_s)
 
 
 def _check_system() -> Iterator[Check]:
@@ -71,15 +77,15 @@ def _check_system() -> Iterator[Check]:
     yield from agents.judge(agent_files.load(), agents.find_tmux(), agents.find_ttyd())
 
 
-def check_configuration(files: Sequence[Path] | None) -> tuple[Check, str | None]:
-    """Return the check of the configuration and, if it is valid, the path of the database."""
+def check_configuration(files: Sequence[Path] | None) -> tuple[Check, Mapping[str, Setting] | None]:
+    """Return the check of the configuration and, if it is valid, what it says."""
     from mcpd import config
 
     try:
         settings = config.effective(files)
     except ConfigError as error:
         return failed("configuration", error.message, "mend it; then systemctl start mcp.target"), None
-    return ok("configuration", f"{len(settings)} settings, all valid"), str(settings["database.path"].value)
+    return ok("configuration", f"{len(settings)} settings, all valid"), settings
 
 
 def _print(checks: Sequence[Check]) -> None:

@@ -63,6 +63,11 @@ def migrate(db: Database, now_us: int) -> list[Migration]:
     return wanted
 
 
+def made_us(db: Database) -> int:
+    """Return when the first step of *db*, which has a version, was taken."""
+    return int(db.value("SELECT min(applied_us) FROM schema_migrations"))
+
+
 def check(db: Database) -> None:
     """Raise ``ConfigError`` unless *db* has exactly the schema that this mcpd works on."""
     current, newest = version(db), migrations()[-1].version

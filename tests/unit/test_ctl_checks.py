@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from mcpd.agents import files
 from mcpd.agents.machine import Machine
 from mcpd.ctl import health
-from mcpd.ctl.checks import agents, database, ports, units
+from mcpd.ctl.checks import agents, backups, database, ports, units
 from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped, warning
 from mcpd.ctl.checks.database import Facts
 from mcpd.ctl.checks.ports import Holder, Probe
@@ -310,10 +311,10 @@ def test_somebody_elses_database_is_told(path: str) -> None:
 def test_a_wrong_configuration_is_told_and_names_no_database(tmp_path: Path) -> None:
     file = tmp_path / "mcpd.toml"
     file.write_text('[database]\npth = "x"\n')
-    check, path = health.check_configuration([file])
+    check, settings = health.check_configuration([file])
     assert check.outcome is Outcome.FAILED
     assert "database.pth" in check.detail
-    assert path is None
+    assert settings is None
 
 
 def test_only_a_failed_check_makes_it_unhealthy() -> None:
@@ -337,3 +338,39 @@ def test_agents_with_faults_and_a_missing_tmux_are_told(tmp_path: Path) -> None:
     [fault, *_] = agents.judge(files.load([tmp_path], Machine(None)), "/usr/bin/tmux", None)
     assert (fault.name, fault.outcome) == ("agent bad", Outcome.WARNING)
     assert f"{tmp_path}/bad.toml: is not valid TOML" in fault.detail
+
+
+HOUR_S = 3600.0
+
+
+@pytest.mark.parametrize(
+    ("facts", "database_age_s", "expected"),
+    [
+        (backups.Facts("/b"), 47 * HOUR_S, ok("backups", "none yet; the first is made at night")),
+        (backups.Facts("/b"), 49 * HOUR_S, warning("backups", "there is none in /b", backups.NOW)),
+        (backups.Facts("/b", newest=Path("/b/a"), age_s=47 * HOUR_S), 1e9,
+         ok("backups", "the newest was made 47 hours ago")),
+        (backups.Facts("/b", newest=Path("/b/a"), age_s=49 * HOUR_S), 1e9,
+         warning("backups", "the newest was made 49 hours ago", backups.NOW)),
+        (backups.Facts("/b", denied=True), 1e9,
+         skipped("backups", "you may not read /b", "run as root: sudo mcpctl health")),
+    ],
+)  # fmt: skip
+def test_backups_are_judged_by_the_newest_and_where_there_is_none_by_how_long_there_could_be(
+    facts: backups.Facts, database_age_s: float, expected: Check
+) -> None:
+    assert backups.judge(facts, database_age_s) == expected
+
+
+def test_the_newest_backup_goes_by_its_name(tmp_path: Path) -> None:
+    assert backups.gather(str(tmp_path / "absent")).newest is None
+    for name in ("mcp_backup_20260101T030000Z.tar.gz", "mcp_backup_20260102T030000Z.tar.gz.age", "notes"):
+        (tmp_path / name).touch()
+    facts = backups.gather(str(tmp_path))
+    assert facts.newest == tmp_path / "mcp_backup_20260102T030000Z.tar.gz.age"
+    assert facts.age_s > 300 * 24 * HOUR_S
+
+
+def test_a_database_knows_for_how_long_it_has_been_ours(path: str, db: Database) -> None:
+    assert schema.made_us(db) == 1
+    assert database.gather(path).age_s == pytest.approx(time.time(), abs=60)

@@ -29,7 +29,8 @@ class Facts:
     """What was found at *path*.
 
     ``access`` is "missing", "denied" or "open"; ``error`` says why the file could not be read, ``schema_error`` what is
-    wrong with its schema, ``damage`` what the integrity check found, empty if nothing and None if it was not finished.
+    wrong with its schema, ``damage`` what the integrity check found, empty if nothing and None if it was not finished;
+    ``age_s`` is for how long the database has been mcpd's.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Facts:
     newest_schema: int = 0
     schema_error: str | None = None
     damage: str | None = ""
+    age_s: float = 0.0
 
 
 def gather(path: str) -> Facts:
@@ -77,12 +79,13 @@ def _look_inside(facts: Facts) -> Facts:
                 found, wrong = schema.version(db), None
             except Error as error:
                 found, wrong = 0, error.message
+            age_s = time.time() - schema.made_us(db) / 1e6 if found else 0.0
             damage = _integrity(db)
     except Error as error:
         return replace(facts, error=error.message)
     finally:
         db.close()
-    return replace(facts, schema=found, newest_schema=newest, schema_error=wrong, damage=damage)
+    return replace(facts, schema=found, newest_schema=newest, schema_error=wrong, damage=damage, age_s=age_s)
 
 
 def _integrity(db: Database) -> str | None:
