@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", dest=f"agent_{name}", metavar="TEXT", help=f"add: {doc}")
     for field in fields(Limits):
         option = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(option, metavar="LIMIT", help=f"add, limits: {LIMITS[field.name].expected}")
+        expected = LIMITS[field.name].expected.replace("%", "%%")  # argparse formats what it prints
+        parser.add_argument(option, metavar="LIMIT", help=f"add, limits: {expected}")
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from mcpd.ctl import client
 from mcpd.errors import UsageError
@@ -25,8 +25,8 @@ class Command(Protocol):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are a ``UsageError`` and whose options have no abbreviations."""
 
-    def __init__(self, *, prog: str | None = None, description: str | None = None, epilog: str | None = None) -> None:
-        super().__init__(prog=prog, description=description, epilog=epilog, allow_abbrev=False)
+    def __init__(self, **more: Any) -> None:  # what argparse gives a subcommand's parser differs by Python's version
+        super().__init__(**{"allow_abbrev": False, **more})
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")

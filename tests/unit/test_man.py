@@ -94,6 +94,11 @@ def test_mcpctl_has_the_commands_of_its_page() -> None:
 
 
 @pytest.mark.parametrize("verb", verbs())
+def test_a_command_has_a_help(verb: str) -> None:
+    assert verbs()[verb].format_help().startswith(f"usage: mcpctl {verb}")
+
+
+@pytest.mark.parametrize("verb", verbs())
 def test_a_command_takes_the_options_of_its_part_of_the_page(verb: str) -> None:
     common = options(mcpctl.parser()) - {"--version"}
     assert flags(documented_verbs()[verb]) == options(verbs()[verb]) - common
