@@ -82,11 +82,15 @@ def test_a_backup_keeps_what_agents_have_on_their_screens(guest: Guest) -> None:
     assert agent["cwd"] == agent["workdir"] == "/var/lib/mcp-agents/backend-api"
     assert "claude-testing is not running" in found["testing"]["unseen"]
     assert "on the screen 42" in guest.exec("mcpctl", "backup", "show", shown["path"], "backend-api")
-    guest.exec("systemctl", "stop", "mcpd-ttyd-control.socket", "mcpd-ttyd-manager.service")
+    # Merely stopped, it would be back before the backup: the agent's watch knocks at the manager, which wants it.
+    guest.exec("systemctl", "mask", "--runtime", "--now", "mcpd-ttyd-control.socket")
+    guest.exec("systemctl", "restart", "mcpd-ttyd-manager.service")
     guest.exec("systemctl", "start", UNIT)
     absent = json.loads(guest.exec("mcpctl", "--json", "backup", "show"))["agents"]
     assert all("mcpd-ttyd-manager cannot be reached" in agent["unseen"] for agent in absent)
-    guest.exec("systemctl", "start", "mcp.target")
+    guest.exec("systemctl", "unmask", "--runtime", "mcpd-ttyd-control.socket")
+    guest.exec("systemctl", "start", "mcp.target", "mcpd-ttyd-control.socket")
+    guest.exec("systemctl", "restart", "mcpd-ttyd-manager.service")
     guest.exec("mcpctl", "agent", "stop", "backend-api")
 
 
