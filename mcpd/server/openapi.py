@@ -213,6 +213,12 @@ OPERATIONS: dict[str, Operation] = {
         {**_NAMED, "properties": {"agent_name": _TEXT, "current_task": _TEXT}},
         _UNNAMED | _STORE,
     ),
+    "POST /api/mcp/messages": Operation(
+        "Tell of a message that the caller has typed into an agent's terminal",
+        {200: ("Told.", _object(success={"const": True}))},
+        _object(agent_name=_TEXT, size_bytes=_COUNT, entered={"type": "boolean"}, was_seen={"type": "boolean"}),
+        {400: "No such agent, or a member is missing."} | _STORE,
+    ),
     "POST /api/mcp/start-terminal": Operation(
         "Have an agent and its web terminal run", _ordered(port=_COUNT, url=_TEXT), _NAMED, _UNDONE
     ),

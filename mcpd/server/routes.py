@@ -100,6 +100,7 @@ def table(parts: Parts) -> dict[str, Route]:
         "/api/mcp/hooks/{name}": Route({"POST": hooks_endpoint.post}, rest.refuse),
         "/api/mcp/heartbeat": Route({"POST": agents.heartbeat}, rest.refuse),
         **{path: Route({"POST": agents.post}, rest.refuse, needs=EXECUTE) for path in agents_endpoint.PATHS},
+        agents_endpoint.MESSAGES: Route({"POST": agents.message}, rest.refuse, needs=EXECUTE),
         "/api/mcp/prompts/{name}": Route(
             {"GET": prompts_endpoint.get, "PUT": prompts_endpoint.put, "DELETE": prompts_endpoint.delete},
             rest.refuse,
