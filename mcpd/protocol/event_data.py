@@ -115,6 +115,18 @@ class Collaboration(Data, frozen=True):
     priority: str
 
 
+class MessageSent(Data, frozen=True):
+    """``caller`` typed it; *entered* says that Enter followed, *was_seen* that the screen showed it.
+
+    The text itself is not told: what is typed into a terminal can be a password.
+    """
+
+    caller: str
+    size_bytes: int
+    entered: bool
+    was_seen: bool
+
+
 class Task(Data, frozen=True):
     """``task`` is the id; what came of it only its owner reads."""
 

@@ -57,6 +57,7 @@ _KINDS = (
     Kind("claim.released", "claim", "Claims of an agent ended.", data.ClaimReleased),
     Kind("decision.proposed", "decision", "An agent put a decision before the others.", data.Decision),
     Kind("collaboration.requested", "message", "An agent asked another one for help.", data.Collaboration),
+    Kind("message.sent", "message", "A message was typed into an agent's terminal.", data.MessageSent),
     Kind("task.status", "task", "A task was made, or its status changed.", data.Task),
     Kind("tool.called", "tool_call", "A tool was called; the number is that of the audit record.", data.ToolCall),
     Kind("resource.read", "resource_access", "A resource was read, or its reading refused.", data.ResourceRead),
