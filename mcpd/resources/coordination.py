@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 
+from mcpd.agents.agent import Agent
 from mcpd.resources.base import JSON, Content, Reading, Resource, Template, json_content
 from mcpd.resources.files import not_found
 from mcpd.store import activities, agents, claims, components, names, terminals
@@ -15,11 +16,15 @@ from mcpd.store.claims import Claim
 from mcpd.store.terminals import LiveState
 from mcpd.times import rfc3339
 
+Described = Callable[[], Mapping[str, Agent]]
+"""Return the agents that have a file, by name."""
+
 MAX_CLAIMS = 500
 RECENT = 50
+_OF_FILE = ("title", "role", "port", "user", "workdir", "limits")
 
 
-def _agent(reading: Reading, uri: str, value: str, described: Callable[[], Collection[str]]) -> Content:
+def _agent(reading: Reading, uri: str, value: str, described: Described) -> Content:
     agent, live = agents.find(reading.db, value), terminals.find(reading.db, value)
     if agent is None and live is None and value not in described():
         raise not_found(uri)
@@ -42,13 +47,15 @@ def _live(live: LiveState) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in ("agent", "since_us")}
 
 
-def _config(reading: Reading, uri: str, value: str, described: Callable[[], Collection[str]]) -> Content:
-    agent = agents.find(reading.db, value)
-    if agent is None and value not in described():
+def _config(reading: Reading, uri: str, value: str, described: Described) -> Content:
+    agent, file = agents.find(reading.db, value), described().get(value)
+    if agent is None and file is None:
         raise not_found(uri)
     return json_content(
         {
             "name": value,
+            **dict.fromkeys(_OF_FILE),
+            **({} if file is None else _of_file(file)),
             "status": None if agent is None else agent.status,
             "capabilities": None if agent is None else _json(agent.capabilities),
             "metadata": None if agent is None else _json(agent.metadata),
@@ -56,6 +63,12 @@ def _config(reading: Reading, uri: str, value: str, described: Callable[[], Coll
             "last_seen": None if agent is None else rfc3339(agent.last_seen_us),
         }
     )
+
+
+def _of_file(agent: Agent) -> dict[str, Any]:
+    """Return what the file of *agent* says that others may know: of its variables, some may be secrets all the same."""
+    shown = {key: getattr(agent, key) for key in _OF_FILE}
+    return shown | {"limits": {key: value for key, value in asdict(agent.limits).items() if value is not None}}
 
 
 def _component(reading: Reading, uri: str, value: str) -> Content:
@@ -109,7 +122,7 @@ ACTIVITIES = Resource(
 )
 
 
-def agent_template(described: Callable[[], Collection[str]]) -> Template:
+def agent_template(described: Described) -> Template:
     """Return the template of agents, those that were heard of and those that *described* says have a file."""
     return Template(
         prefix="agent://",
@@ -121,7 +134,7 @@ def agent_template(described: Callable[[], Collection[str]]) -> Template:
         mime_type=JSON,
         read=lambda reading, uri, value: _agent(reading, uri, value, described),
         watched=True,
-        names=lambda db, after, limit: names.after(db, "agents", after, limit),
+        names=lambda db, after, limit: names.after(db, "agents", after, limit, described()),
         complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit, described()),
     )
 
@@ -140,18 +153,18 @@ COMPONENT = Template(
 )
 
 
-def config_template(described: Callable[[], Collection[str]]) -> Template:
-    """Return the template of what agents said of themselves; nothing yet of those that only *described* knows."""
+def config_template(described: Described) -> Template:
+    """Return the template of what agents are: what their file says, as *described*, and what they said themselves."""
     return Template(
         prefix="config://agents/",
         variable="name",
         name="Agent configuration",
         title="Agent configuration",
-        description="What is known of an agent: its capabilities, metadata and times; null where it has said nothing"
-        " yet.",
+        description="What an agent is: title, role, port, user, directory and limits from its file, and what it"
+        " registered: status, capabilities, metadata and times; null where there is no file, or it said nothing yet.",
         mime_type=JSON,
         read=lambda reading, uri, value: _config(reading, uri, value, described),
         watched=True,
-        names=lambda db, after, limit: names.after(db, "agents", after, limit),
+        names=lambda db, after, limit: names.after(db, "agents", after, limit, described()),
         complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit, described()),
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mcpd.agents.agent import Agent
 from mcpd.compliance.classes import Classification
 from mcpd.errors import ResourceNotFound
 from mcpd.protocol.cursors import Position
@@ -21,7 +22,7 @@ _MAX_COUNTED = 10_000  # of a plug-in's template, which cannot count
 class Resources:
     """What can be read: files of the project, *document* (the API's description), the database's schema and content.
 
-    *resources* and *templates* are those of plug-ins; *agents* names the agents that have a file.
+    *resources* and *templates* are those of plug-ins; *agents* are those that have a file, by name.
     """
 
     def __init__(
@@ -30,12 +31,13 @@ class Resources:
         document: Callable[[], dict[str, Any]],
         resources: Sequence[Resource] = (),
         templates: Sequence[Template] = (),
-        agents: Callable[[], Collection[str]] = tuple,
+        agents: Callable[[], Mapping[str, Agent]] = dict,
     ) -> None:
         self._files = files
         self._readme = project.readme(files)
         self._fixed = (project.SCHEMA, project.api(document), coordination.ACTIVITIES, events.RECENT, *resources)
         self._theirs = templates
+        self._agents = agents
         self.templates: Sequence[Template] = (
             coordination.agent_template(agents),
             coordination.COMPONENT,
@@ -85,7 +87,7 @@ class Resources:
         """Return how many resources the whole list has."""
         fixed = len(self._of_kind(db, "", "", 1 + len(self._fixed)))
         theirs = sum(len(t.names(db, "", _MAX_COUNTED)) for t in self._theirs if t.names is not None)
-        return fixed + 2 * names.count(db, "agents") + names.count(db, "components") + theirs
+        return fixed + 2 * names.count(db, "agents", self._agents()) + names.count(db, "components") + theirs
 
     def listing(self, uri: str, content: Content) -> Listing:
         """Return the listing of *uri*, which was read, whether it is in the list or not."""

@@ -144,7 +144,7 @@ class Core:
             ),
             plugin.resources,
             (exported.template(exports, config.resources.max_file_bytes), *plugin.templates),
-            fleet.names,
+            lambda: fleet.described.agents,
         )
         return Site(
             tools,

@@ -266,18 +266,25 @@ def test_an_agent_shows_state_task_and_claims(served: Daemon) -> None:
     assert document(served, uri)["status"] == "idle"
     assert document(served, "agent://bob")["claims"][0]["path"] == "t"
     configured = document(served, "config://agents/bob")
-    assert configured.keys() == {"name", "status", "capabilities", "metadata", "registered", "last_seen"}
-    assert configured["name"] == "bob"
+    registered = {"status", "capabilities", "metadata", "registered", "last_seen"}
+    assert configured.keys() == {"name", "title", "role", "port", "user", "workdir", "limits", *registered}
+    assert (configured["name"], configured["port"]) == ("bob", None)
 
 
 def test_an_agent_that_only_its_file_describes_can_be_read(rpc: Daemon) -> None:
     (rpc.directory / "agents.d").mkdir()
-    (rpc.directory / "agents.d" / "supervisor.toml").write_text('port = 8095\nuser = "nobody"\n')
+    (rpc.directory / "agents.d" / "supervisor.toml").write_text(
+        'port = 8095\nuser = "nobody"\nrole = "Coordinates."\n[env]\nTOKEN = "secret"\n[limits]\nnice = 5\n'
+    )
     rpc.stop()
     rpc.start()
     found = document(rpc, "config://agents/supervisor")
-    assert found.pop("name") == "supervisor"
-    assert set(found.values()) == {None}
+    assert (found["name"], found["title"], found["role"]) == ("supervisor", "Supervisor", "Coordinates.")
+    assert (found["port"], found["user"], found["limits"]) == (8095, "nobody", {"nice": 5})
+    assert (found["workdir"], found["status"]) == ("/var/lib/mcp-agents/supervisor", None)
+    assert "secret" not in str(found)
+    listed = {resource["uri"] for resource in modern(rpc, "resources/list").json["result"]["resources"]}
+    assert {"agent://supervisor", "config://agents/supervisor"} <= listed
     assert read(rpc, "config://agents/superviso")["error"]["code"] == -32602
     call(rpc, "update_status", agent="supervisor", status="busy")
     assert document(rpc, "config://agents/supervisor")["status"] == "busy"

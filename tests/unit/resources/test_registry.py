@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from mcpd.agents.agent import Agent, Limits
 from mcpd.errors import ResourceNotFound
 from mcpd.protocol.cursors import Position
 from mcpd.resources.base import Content, Reading, Template
@@ -55,7 +56,11 @@ def test_a_member_is_read_by_the_template_that_it_fits(resources: Resources, db:
 
 @pytest.fixture
 def described() -> Resources:
-    return Resources(Files((), 1024), dict, agents=lambda: ["backend-api", "database"])
+    found = {
+        "backend-api": Agent("backend-api", 8090, "Backend API", "Serves.", env={"TOKEN": "secret"}),
+        "database": Agent("database", 8091, "Database", workdir="/srv/db", limits=Limits(memory_max="2G")),
+    }
+    return Resources(Files((), 1024), dict, agents=lambda: found)
 
 
 def test_an_agent_is_what_it_says_and_what_its_terminal_shows(described: Resources, db: Database) -> None:
@@ -84,3 +89,47 @@ def test_names_of_agents_are_completed_with_those_that_never_called(described: R
     assert template is not None
     assert template.complete(db, "", 3) == (["backend-api", "backlog", "database"], 4)
     assert template.complete(db, "d", 3) == (["database"], 1)
+
+
+def uris(resources: Resources, db: Database, limit: int) -> list[str]:
+    found: list[str] = []
+    position: Position | None = None
+    while position is not None or not found:
+        page, position = resources.page(db, position, limit)
+        assert len(page) <= limit
+        found += [listing["uri"] for listing in page]
+    return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+def test_agents_that_have_a_file_are_listed_with_those_that_were_heard_of_each_once(
+    described: Resources, db: Database, limit: int
+) -> None:
+    for name in ("backend-api", "cellar", "zebra"):
+        agents.touch(db, name, 1)
+    found = uris(described, db, limit)
+    names = ["backend-api", "cellar", "database", "zebra"]
+    assert [uri for uri in found if uri.startswith("agent:")] == [f"agent://{name}" for name in names]
+    assert [uri for uri in found if uri.startswith("config:")] == [f"config://agents/{name}" for name in names]
+    assert described.count(db) == len(found)
+
+
+def test_a_configuration_is_what_the_file_says_but_its_variables_and_what_was_registered(
+    described: Resources, db: Database
+) -> None:
+    def read_config(name: str) -> str:
+        data = described.read(Reading(db, 1), f"config://agents/{name}").data
+        assert isinstance(data, str)
+        return data
+
+    found = orjson.loads(read_config("database"))
+    assert (found["name"], found["title"], found["role"], found["port"]) == ("database", "Database", "", 8091)
+    assert (found["user"], found["workdir"], found["limits"]) == ("mcp-agent", "/srv/db", {"memory_max": "2G"})
+    assert (found["status"], found["capabilities"]) == (None, None)
+    assert "secret" not in read_config("backend-api")
+    agents.touch(db, "backend-api", 5)
+    agents.touch(db, "elsewhere", 5)
+    both, heard = orjson.loads(read_config("backend-api")), orjson.loads(read_config("elsewhere"))
+    assert (both["role"], both["status"]) == ("Serves.", "active")
+    assert (heard["role"], heard["port"], heard["status"]) == (None, None, "active")
+    assert both.keys() == heard.keys() == found.keys()
