@@ -40,9 +40,9 @@ from mcpd.terminals.systemd import Systemd
 
 NAME = "mcpd-ttyd-manager"
 _ATTACH_S = 1.0
-WATCH = "watch"
-"""The name of the socket that the agents' watch units connect to."""
-CONTROL = "control"
+WATCH = "mcpd.watch"
+"""The name of the socket that the agents' watch units connect to; no agent's has a dot."""
+CONTROL = "mcpd.control"
 """The name of the socket on which mcpd-rpc gives orders."""
 RUN_DIRECTORY = Path("/run/mcpd/ttyd")
 RECORDINGS = "recordings"

@@ -193,8 +193,8 @@ class Terminals(Daemon):
         found = [(name, sock.fileno()) for name, sock in self._sockets.items()]
         return [
             *found,
-            ("watch", self._watch.fileno()),
-            *(("control", sock.fileno()) for sock in (self._control, self._states)),
+            ("mcpd.watch", self._watch.fileno()),
+            *(("mcpd.control", sock.fileno()) for sock in (self._control, self._states)),
         ]
 
     def _start_bus(self) -> subprocess.Popen[bytes]:
