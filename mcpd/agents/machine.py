@@ -10,6 +10,8 @@ from pathlib import Path
 from mcpd.agents.agent import Agent
 
 PASSWD = Path("/etc/passwd")
+_EXIT_CHDIR = 200
+"""Of a service that could not change to its WorkingDirectory= (systemd.exec(5), PROCESS EXIT CODES)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,11 @@ class Machine:
             yield f"key 'user': there is no user '{agent.user}' in {PASSWD}"
         if self.has_mounts and not agent.has_own_workdir and _is_missing(Path(agent.workdir)):
             yield f"key 'workdir': there is no directory {agent.workdir}"
+
+
+def start_fault(agent: Agent, exit_status: int | None) -> str | None:
+    """Say in whose way what was that *agent*'s service ended with *exit_status*, None if that tells nothing more."""
+    return f"user {agent.user} cannot enter {agent.workdir}" if exit_status == _EXIT_CHDIR else None
 
 
 def _is_missing(directory: Path) -> bool:

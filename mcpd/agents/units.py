@@ -8,14 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcpd.agents.agent import Agent
+from mcpd.agents.machine import start_fault
 from mcpd.errors import AccessDenied, AgentFailed, Unreachable
 
 _TIMEOUT_S = 90.0
 _NOT_SET = {"", "[not set]", "18446744073709551615"}
 LIMIT_PROPERTIES = ("MemoryHigh", "MemoryMax", "CPUQuotaPerSecUSec", "TasksMax", "Nice")
 """How systemctl show calls the fields of ``Limits``, in their order."""
-_STATE_PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "FreezerState", "NRestarts", "ActiveEnterTimestamp")
+_STATE_PROPERTIES = ("Id", "ActiveState", "SubState", "Result", "FreezerState", "NRestarts", "ActiveEnterTimestamp",
+                     "ExecMainStatus")  # fmt: skip
 _USE_PROPERTIES = ("MemoryCurrent", "CPUUsageNSec", "TasksCurrent")
+_SHOW = (f"--property={','.join((*_STATE_PROPERTIES, *_USE_PROPERTIES, *LIMIT_PROPERTIES))}",)
+_KINDS = ("terminal", "ttyd", "watch", "agent")
+_OPERATORS = ("start", "stop", "restart", "freeze", "thaw", "reset-failed")
+"""What polkit lets members of mcp-admin do with agents."""
 _DENIED = ("Access denied", "authentication required", "Interactive authentication")
 
 
@@ -55,9 +61,7 @@ def states(agents: Iterable[Agent]) -> dict[str, State]:
     named = {agent.unit: agent.name for agent in agents}
     if not named:
         return {}
-    shown = systemctl(
-        "show", f"--property={','.join((*_STATE_PROPERTIES, *_USE_PROPERTIES, *LIMIT_PROPERTIES))}", *named
-    )
+    shown = systemctl("show", *_SHOW, *named)
     return {named[unit]: state for unit, state in parse(shown).items() if unit in named}
 
 
@@ -67,10 +71,43 @@ def parse(shown: str) -> dict[str, State]:
     for block in shown.strip().split("\n\n"):
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         if "Id" in values:
-            frozen = values.get("FreezerState", "running") == "frozen"
+            frozen = values.get("FreezerState", "running").startswith(("freez", "froz"))
             state = (values.get("ActiveState", ""), values.get("SubState", ""), values.get("Result", ""))
             found[values["Id"]] = State(*state, frozen, values)
     return found
+
+
+def change(verb: str, agent: Agent) -> State:
+    """Do *verb* (start, stop, restart, freeze or thaw) with *agent*, and return the state of its service.
+
+    systemd neither stops nor restarts what is frozen: it is thawed first. One that was stopped has not failed, even if
+    it had to be killed. Raises as ``systemctl`` does, and ``AgentFailed`` for the start of one that is frozen.
+    """
+    is_frozen = states([agent])[agent.name].is_frozen
+    if is_frozen and verb == "start":
+        raise AgentFailed(f"{agent.name} is frozen: mcpctl agent thaw {agent.name}")
+    if is_frozen and verb in ("stop", "restart"):
+        systemctl("thaw", agent.unit)
+    try:
+        systemctl(verb, agent.unit)
+    except AgentFailed as error:
+        fault = start_fault(agent, states([agent])[agent.name].number("ExecMainStatus"))
+        if fault is None:
+            raise
+        raise AgentFailed(f"{agent.name}: {fault}") from error
+    state = states([agent])[agent.name]
+    if verb == "stop" and state.active == "failed":
+        systemctl("reset-failed", agent.unit)
+    return state
+
+
+def forget(name: str) -> None:
+    """Stop all units of the agent *name*, and let none of them count as failed; there may be none."""
+    patterns = [f"mcp-{kind}@{name}.*" for kind in _KINDS]  # a pattern asks for no unit that is not there
+    if any(state.is_frozen for state in parse(systemctl("show", *_SHOW, *patterns)).values()):
+        systemctl("thaw", f"mcp-agent@{name}.service")
+    systemctl("stop", *patterns)
+    systemctl("reset-failed", *patterns)
 
 
 def systemctl(verb: str, *arguments: str) -> str:
@@ -89,5 +126,7 @@ def systemctl(verb: str, *arguments: str) -> str:
         return done.stdout
     said = " ".join(done.stderr.split()) or f"status {done.returncode}"
     if any(word in said for word in _DENIED):
-        raise AccessDenied(f"systemctl {verb}: you may not do this; ask root, or somebody in group mcp-admin")
+        theirs = all(word.startswith(("mcp-agent@", "mcp-ttyd@")) for word in arguments)
+        who = "ask root, or somebody in group mcp-admin" if verb in _OPERATORS and theirs else "only root may"
+        raise AccessDenied(f"systemctl {verb}: you may not do this; {who}")
     raise AgentFailed(f"systemctl {verb}: {said}")

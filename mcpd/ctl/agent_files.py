@@ -70,7 +70,7 @@ def remove(arguments: argparse.Namespace) -> None:
     faulty = {fault.file.stem for fault in found.faults}
     name = arguments.name if arguments.name in faulty else found.find(arguments.name).name
     if units.has_systemd() and names.is_name(name):
-        units.systemctl("stop", f"mcp-*@{name}.*")  # a pattern, since that asks for no unit that is not there
+        units.forget(name)
     edit.take_away(name)
     _reload(_restart_manager)
     if arguments.json:

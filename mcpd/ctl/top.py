@@ -20,12 +20,13 @@ HELP = "show what the agents do and consume, live"
 _EVERY_S = 2.0
 _WINDOW_S = 10.0  # over which processor time is averaged; the daemon samples less often than we ask
 _COLUMNS = ("agent", "state", "since", "cpu", "memory", "tasks", "read", "written", "last line")
-_STYLES = {
+STYLES = {
     "working": "green",
     "idle": "cyan",
     "waiting_for_permission": "bold yellow",
     "waiting_for_input": "bold yellow",
     "stalled": "bold red",
+    "frozen": "cyan",
     "exited": "red",
     "absent": "dim",
 }
@@ -79,7 +80,7 @@ def table(states: States, cpu: dict[str, float], now: datetime) -> RenderableTyp
     rows = [
         (
             name,
-            output.coloured(state["status"], _STYLES.get(state["status"], "")),
+            output.coloured(state["status"], STYLES.get(state["status"], "")),
             ago(state["since"], now) if state["since"] else None,
             f"{cpu[name]:.0%}" if name in cpu else _seconds(state["cpu_us"]),
             size(state["memory_bytes"]),

@@ -109,6 +109,7 @@ class Commander:
         return answer
 
     async def _start(self, terminal: Terminal, _order: orders.Start) -> Answer:
+        terminal.require_thawed()
         before = terminal.state
         if before is State.EXITED and terminal.unit.is_up:
             await terminal.control("RestartUnit", _STOP_S)
@@ -127,6 +128,7 @@ class Commander:
         return Changed(before, terminal.state)
 
     async def _open(self, terminal: Terminal, _order: orders.Open) -> Answer:
+        terminal.require_thawed()
         before = terminal.state
         await terminal.start()
         return Changed(before, terminal.state)
@@ -137,8 +139,7 @@ class Commander:
         return Sent(typed.was_seen)
 
     async def _read(self, terminal: Terminal, order: orders.Read) -> Answer:
-        if not 0 <= order.history_lines <= orders.MAX_HISTORY_LINES:
-            raise InvalidParams(f"history_lines: expected 0 to {orders.MAX_HISTORY_LINES}")
+        _check_history(order)
         tmux = await self._tmux(terminal)
 
         def look() -> Shown:
@@ -149,11 +150,12 @@ class Commander:
         return await asyncio.to_thread(look)
 
     async def _inspect(self, terminal: Terminal, order: orders.Inspect) -> Answer:
-        if not 0 <= order.history_lines <= orders.MAX_HISTORY_LINES:
-            raise InvalidParams(f"history_lines: expected 0 to {orders.MAX_HISTORY_LINES}")
+        _check_history(order)
         pane, unseen = None, ""
         try:
             pane = await asyncio.to_thread(_pane, await self._tmux(terminal), order.history_lines)
+        except NoTerminal as exc:
+            unseen = exc.trouble.reason
         except Error as error:
             unseen = error.message
         unit = terminal.unit
@@ -161,6 +163,7 @@ class Commander:
 
     async def _tmux(self, terminal: Terminal) -> WatchedTmux:
         """Return the agent's tmux, asked by its watch from a thread; after a start that may need a moment."""
+        terminal.require_thawed()
         session = terminal.agent.session
         if not terminal.unit.is_up:
             raise watched.not_running(session)
@@ -183,6 +186,11 @@ class Commander:
         """Let go of those who wait; the manager stops."""
         for task in self._tasks:
             task.cancel()
+
+
+def _check_history(order: orders.Read | orders.Inspect) -> None:
+    if not 0 <= order.history_lines <= orders.MAX_HISTORY_LINES:
+        raise InvalidParams(f"history_lines: expected 0 to {orders.MAX_HISTORY_LINES}")
 
 
 def _pane(tmux: WatchedTmux, history_lines: int) -> Pane:

@@ -111,6 +111,11 @@ class Terminal:
         """Whether nothing runs here and nobody waits."""
         return not self.users and not any(unit.is_up for unit in self.units.values())
 
+    def require_thawed(self) -> None:
+        """Raise ``NoTerminal`` if the agent is frozen."""
+        if self.unit.is_frozen:
+            raise NoTerminal(pages.frozen(self.agent.name))
+
     async def look(self) -> None:
         """Ask systemd for the state of both units."""
         for unit in await asyncio.gather(*map(self._context.systemd.unit, self.units)):
@@ -121,11 +126,13 @@ class Terminal:
         before, self.units[unit.name] = self.units[unit.name], unit
         if unit.name != self.agent.unit:
             return
-        if unit.is_up:
-            self.stopped = False
+        if unit.is_up and not unit.is_frozen:
             self._came_up.set()
         else:
             self._came_up.clear()
+        if unit.is_up:
+            self.stopped = False
+        else:
             self.stopped = self.stopped or (before.is_up and unit.active == "inactive")
         if unit.pid != before.pid and unit.is_up:
             self._sight = Sight(unit, hooked=self._sight.hooked)
@@ -242,7 +249,7 @@ class Terminal:
             elif step is Step.WAIT:
                 await self._wait()
             else:
-                raise NoTerminal(pages.stopped(self.agent.name))
+                raise NoTerminal(self._nothing())
 
     def _ttyd_socket(self) -> Path:
         return self._context.run_directory / self.agent.name / "ttyd.sock"
@@ -251,7 +258,10 @@ class Terminal:
         try:
             await asyncio.wait_for(self._came_up.wait(), self._context.settings.hold_s)
         except TimeoutError:
-            raise NoTerminal(pages.stopped(self.agent.name)) from None
+            raise NoTerminal(self._nothing()) from None
+
+    def _nothing(self) -> Trouble:
+        return (pages.frozen if self.unit.is_frozen else pages.stopped)(self.agent.name)
 
     async def start(self) -> None:
         """Have both units started; who comes meanwhile waits for the same start. Raises ``NoTerminal``."""
@@ -271,17 +281,29 @@ class Terminal:
                 job = await systemd.start(name, timeout_s)
                 self.unit_changed(await systemd.unit(name))
                 if job != "done" or self.units[name].active != "active":
-                    raise NoTerminal(pages.not_started(self.units[name], job))
+                    raise NoTerminal(pages.not_started(self.agent, self.units[name], job))
         except Unreachable as error:
             raise NoTerminal(pages.no_systemd(error.message)) from error
 
     async def control(self, member: str, timeout_s: float) -> None:
-        """Start, stop or restart the agent by *member* of systemd's manager; raises ``NoTerminal``, ``Unreachable``."""
+        """Start, stop or restart the agent by *member* of systemd's manager; raises ``NoTerminal``, ``Unreachable``.
+
+        One that is frozen is thawed first, or systemd would refuse. One that was stopped has not failed, even if it
+        had to be killed.
+        """
         systemd = self._context.systemd
+        if (await systemd.unit(self.agent.unit)).is_frozen:
+            await systemd.thaw(self.agent.unit)
         job = await systemd.job(member, self.agent.unit, timeout_s)
-        self.unit_changed(await systemd.unit(self.agent.unit))
-        if job != "done" or self.unit.is_up == (member == "StopUnit"):
-            raise NoTerminal(pages.not_done(self.unit, job))
+        unit = await systemd.unit(self.agent.unit)
+        if member == "StopUnit" and unit.active == "failed":
+            await systemd.forget_failure(self.agent.unit)
+            unit = await systemd.unit(self.agent.unit)
+        self.unit_changed(unit)
+        if member == "StopUnit" and (job != "done" or unit.is_up):
+            raise NoTerminal(pages.not_stopped(unit, job))
+        if member != "StopUnit" and (job != "done" or not unit.is_up):
+            raise NoTerminal(pages.not_started(self.agent, unit, job))
 
     def enter(self) -> None:
         """Count one more who is connected or waits."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+from mcpd.agents.agent import Agent
+from mcpd.agents.machine import start_fault
 from mcpd.terminals.states import Unit
 
 _PAGE = """<!DOCTYPE html>
@@ -48,27 +50,36 @@ def no_agent(name: str) -> Trouble:
     return Trouble(404, f"There is no agent {name}, or its file has a mistake.", ("mcpctl agent list", "mcpctl health"))
 
 
-def no_ttyd() -> Trouble:
+def no_ttyd(agent: str) -> Trouble:
     """The machine has no ttyd, which shows terminals in the browser."""
     return Trouble(
         503,
         "ttyd, the program that shows terminals in a browser, is not installed on this machine. "
         "The agents and everything else of mcpd work without it.",
-        ("apt install ttyd", "mcpctl attach NAME"),
+        ("apt install ttyd", f"mcpctl attach {agent}"),
     )
 
 
-def not_done(unit: Unit, job: str) -> Trouble:
-    """An agent's *unit* is not in the state that was asked for; *job* is how systemd's job ended."""
+def not_stopped(unit: Unit, job: str) -> Trouble:
+    """An agent's *unit* did not stop; *job* is how systemd's job ended."""
     status = "" if unit.exit_status is None else f", exit status {unit.exit_status}"
     reason = f"{unit.name} is {unit.active}: {unit.result if unit.result != 'success' else job}{status}"
     return Trouble(503, reason, (f"journalctl -u {unit.name}",))
 
 
-def not_started(unit: Unit, job: str) -> Trouble:
-    """*unit* could not be started; *job* is how systemd's job ended (JobRemoved of org.freedesktop.systemd1)."""
+def not_started(agent: Agent, unit: Unit, job: str) -> Trouble:
+    """*unit* of *agent* could not be started; *job* is how systemd's job ended (JobRemoved, org.freedesktop.systemd1).
+
+    What the unit of ttyd asserts is that there is one; that of the agent, its directory.
+    """
+    if job == "assert" and unit.name == agent.ttyd_unit:
+        return no_ttyd(agent.name)
     if job == "assert":
-        return no_ttyd()
+        reason = f"The agent {agent.name} cannot be started: its directory {agent.workdir} or its file is not there."
+        return Trouble(503, reason, ("mcpctl health", f"systemctl status {unit.name}"))
+    fault = start_fault(agent, unit.exit_status) if unit.name == agent.unit else None
+    if fault:
+        return Trouble(503, f"The agent {agent.name} cannot be started: {fault}.", (f"mcpctl agent show {agent.name}",))
     status = "" if unit.exit_status is None else f", exit status {unit.exit_status}"
     what = unit.result if unit.result != "success" else job
     logs = f"journalctl -u {unit.name}"
@@ -78,6 +89,13 @@ def not_started(unit: Unit, job: str) -> Trouble:
 def stopped(agent: str) -> Trouble:
     """Somebody stopped the agent, and the page that asks was open before that."""
     return Trouble(503, f"The agent {agent} was stopped. Loading this page again starts it.", retry_s=None)
+
+
+def frozen(agent: str) -> Trouble:
+    """The processes of the agent are halted, tmux among them."""
+    return Trouble(
+        503, f"The agent {agent} is frozen, so its terminal cannot be used.", (f"mcpctl agent thaw {agent}",)
+    )
 
 
 def no_answer(unit: str, why: str) -> Trouble:

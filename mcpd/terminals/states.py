@@ -16,6 +16,7 @@ class State(enum.StrEnum):
     WAITING_FOR_PERMISSION = "waiting_for_permission"
     WAITING_FOR_INPUT = "waiting_for_input"
     STALLED = "stalled"
+    FROZEN = "frozen"
     EXITED = "exited"
 
 
@@ -37,6 +38,7 @@ class Unit:
     cgroup: str = ""
     load: str = "loaded"
     started_us: int = 0
+    is_frozen: bool = False
 
     @property
     def is_up(self) -> bool:
@@ -88,6 +90,8 @@ def decide(sight: Sight, now_us: int, stalled_after_us: int) -> Verdict:
         return Verdict(State.EXITED, unit.exit_status)  # or about to be started again
     if not unit.is_up:
         return Verdict(State.RUNNING if unit.active == "activating" else State.ABSENT)
+    if unit.is_frozen:
+        return Verdict(State.FROZEN)
     if sight.pane_dead:
         return Verdict(State.EXITED, sight.dead_status)
     if told is State.WORKING:

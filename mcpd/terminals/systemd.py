@@ -22,6 +22,7 @@ _MANAGER = f"{NAME}.Manager"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _DAEMON = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _CALL_TIMEOUT_S = 10.0
+_TOLD = frozenset({"ActiveState", "FreezerState"})
 
 Changed = Callable[[Unit], None]
 
@@ -123,6 +124,14 @@ class Systemd:
         finally:
             self._jobs.pop(job, None)
 
+    async def thaw(self, unit: str) -> None:
+        """Let the processes of *unit*, which is frozen, go on; raises ``Unreachable``."""
+        await self._call(_PATH, _MANAGER, "ThawUnit", "s", [unit])
+
+    async def forget_failure(self, unit: str) -> None:
+        """Have *unit*, which failed, count as stopped; raises ``Unreachable``."""
+        await self._call(_PATH, _MANAGER, "ResetFailedUnit", "s", [unit])
+
     async def unit(self, name: str) -> Unit:
         """Return the state of *name*, which is loaded for it; raises ``Unreachable``."""
         path = unit_path(name)
@@ -138,6 +147,8 @@ class Systemd:
             exit_status=own.get("ExecMainStatus") if started and not pid else None,
             cgroup=own.get("ControlGroup", ""),
             started_us=own.get("ExecMainStartTimestamp", 0),
+            # Also frozen-by-parent, and on the way there.
+            is_frozen=general.get("FreezerState", "running").startswith(("freez", "froz")),
         )
 
     async def booted_us(self) -> int:
@@ -156,7 +167,7 @@ class Systemd:
             self._job_ended(message.body[1], message.body[3])
         elif message.member == "PropertiesChanged" and message.body[0] == f"{NAME}.Unit":
             unit = self._watched.get(message.path or "")
-            if unit is not None and "ActiveState" in message.body[1]:
+            if unit is not None and not _TOLD.isdisjoint(message.body[1]):
                 self._look(unit)
 
     def _job_ended(self, job: str, result: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpd.agents import generator
+from mcpd.agents import generator, names
 from mcpd.agents.agent import Agent
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,8 @@ UNITS = sorted(path for path in (ROOT / "units").iterdir() if path.is_file())
 SERVICES = [path for path in UNITS if path.suffix == ".service"]
 DAEMONS = [path for path in SERVICES if path.name.startswith("mcpd-")]
 LEGACY = ROOT / "units" / "mcp-legacy@.service"
-AGENTS = [path for path in SERVICES if path not in DAEMONS and path != LEGACY]
+THAW = ROOT / "units" / "mcp-thaw.service"
+AGENTS = [path for path in SERVICES if path not in (*DAEMONS, LEGACY, THAW)]
 INSTANCE = Agent("docs", 9000, "Docs", workdir="/var/lib/mcp-agents/docs")
 GUEST = str(ROOT / "packaging" / "guest")
 UNIT_DIRECTORY = "usr/lib/systemd/system"
@@ -113,7 +114,7 @@ def test_an_agent_s_unit_has_a_name_that_the_sandbox_does_not_apply_to(service: 
 
 
 @pytest.mark.parametrize(
-    "unit", [u for u in UNITS if u.suffix not in (".target", ".slice")], ids=lambda path: path.name
+    "unit", [u for u in UNITS if u.suffix not in (".target", ".slice") and u != THAW], ids=lambda path: path.name
 )
 def test_a_unit_stops_with_the_target(unit: Path) -> None:
     """Agents by way of a target that a restart of mcp.target spares."""
@@ -122,6 +123,21 @@ def test_a_unit_stops_with_the_target(unit: Path) -> None:
     if above == "mcp-agents.target":
         assert above in values(ROOT / "units" / "mcp.target", "Wants")
         assert values(ROOT / "units" / above, "StopWhenUnneeded") == ["yes"]
+
+
+def test_agents_are_thawed_between_the_stops_of_the_two_targets() -> None:
+    assert THAW.name in values(ROOT / "units" / "mcp.target", "Wants")
+    assert values(THAW, "Wants") == ["mcp-agents.target"]
+    assert values(THAW, "StopWhenUnneeded") == ["yes"]
+
+
+def test_no_socket_of_the_manager_has_a_name_that_an_agent_can_have() -> None:
+    """mcpd-ttyd-manager gets its agents' sockets by their names beside its own."""
+    own = ("mcpd-ttyd-manager.socket", "mcpd-ttyd-control.socket")
+    for unit in own:
+        (name,) = values(ROOT / "units" / unit, "FileDescriptorName")
+        assert not names.is_name(name), unit
+    assert values(ROOT / "units" / "mcp-terminal@.socket", "FileDescriptorName") == ["%i"]
 
 
 def test_the_old_system_and_mcpd_exclude_each_other_and_wait_for_the_ports() -> None:

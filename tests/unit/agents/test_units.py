@@ -53,6 +53,26 @@ def test_a_refusal_and_a_failure_are_told_apart(
         units.systemctl("start", "x")
 
 
+@pytest.mark.parametrize(
+    ("command", "who"),
+    [
+        (("freeze", "mcp-agent@a.service"), "somebody in group mcp-admin"),
+        (("stop", "mcp-terminal@a.*", "mcp-agent@a.*"), "only root may"),
+        (("try-restart", "mcpd-ttyd-manager.service"), "only root may"),
+    ],
+)
+def test_who_may_not_is_told_who_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], who: str
+) -> None:
+    monkeypatch.setattr(units, "has_systemd", lambda: True)
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text("#!/bin/sh\necho 'Failed to do x: Access denied' >&2\nexit 1\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AccessDenied, match=who):
+        units.systemctl(*command)
+
+
 def test_without_systemd_there_are_no_units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "has_systemd", lambda: False)
     with pytest.raises(Unreachable, match="systemd does not run here"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mcpd.agents.agent import Agent
 from mcpd.ctl import top, waiting
 from mcpd.daemons import relay
 from mcpd.daemons.recorder import Recorder
@@ -71,10 +73,17 @@ def test_a_page_shows_text_as_text() -> None:
     assert "&lt;script&gt;" in body
     assert "<script>" not in body
     assert "run &amp; see" in body
-    assert (
-        "exit status 3" in pages.not_started(Unit("u.service", "failed", "exit-code", exit_status=3), "failed").reason
-    )
-    assert "apt install ttyd" in pages.not_started(Unit("u.service"), "assert").advice
+
+
+def test_a_page_says_what_is_in_the_way_of_a_start() -> None:
+    agent = Agent("a", 9000, "A", user="ada", workdir="/root")
+    own, ttyd = Unit(agent.unit, "failed", "exit-code", exit_status=3), Unit(agent.ttyd_unit)
+    assert "exit status 3" in pages.not_started(agent, own, "failed").reason
+    assert pages.not_started(agent, ttyd, "assert").advice == ("apt install ttyd", "mcpctl attach a")
+    gone = pages.not_started(agent, own, "assert")
+    assert "its directory /root" in gone.reason
+    assert "ttyd" not in gone.reason
+    assert "user ada cannot enter /root" in pages.not_started(agent, replace(own, exit_status=200), "failed").reason
 
 
 def test_a_unit_s_path_is_escaped_as_systemd_does() -> None:

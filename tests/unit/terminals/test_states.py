@@ -12,6 +12,7 @@ from mcpd.terminals.opening import Step, next_step
 from mcpd.terminals.states import Hooked, Sight, State, Unit, decide
 
 UP = Unit("a", "active")
+FROZEN = replace(UP, is_frozen=True)
 S = 1_000_000
 
 
@@ -30,6 +31,8 @@ S = 1_000_000
         (Sight(UP, State.WORKING, seen=True, output_us=40 * S), State.STALLED),
         (Sight(UP, State.WAITING_FOR_PERMISSION, seen=True), State.WAITING_FOR_PERMISSION),
         (Sight(UP, State.IDLE, seen=True, pane_dead=True, dead_status=7), State.EXITED),
+        (Sight(FROZEN, State.WORKING, seen=True, output_us=40 * S), State.FROZEN),
+        (Sight(FROZEN, seen=True, pane_dead=True), State.FROZEN),
         (Sight(UP, hooked=Hooked(State.IDLE, 90 * S)), State.IDLE),
         (Sight(UP, seen=True, output_us=99 * S, hooked=Hooked(State.IDLE, 90 * S)), State.IDLE),
         (Sight(UP, seen=True, hooked=Hooked(State.WORKING, 50 * S)), State.WORKING),
@@ -63,6 +66,12 @@ ACTIVE = ("inactive", "activating", "active", "deactivating", "failed")
 @pytest.mark.parametrize("kind", Kind)
 def test_who_knocks_is_connected_when_all_runs(kind: Kind) -> None:
     assert next_step(kind, UP, Unit("t", "active"), stopped=False) is Step.CONNECT
+
+
+def test_who_loads_the_page_of_a_frozen_agent_is_told_and_an_open_page_waits() -> None:
+    up = Unit("t", "active")
+    assert [next_step(kind, FROZEN, up, stopped=False) for kind in (Kind.PAGE, Kind.OTHER)] == [Step.NOTHING] * 2
+    assert [next_step(kind, FROZEN, up, stopped=False) for kind in (Kind.RECONNECT, Kind.TERMINAL)] == [Step.WAIT] * 2
 
 
 @pytest.mark.parametrize(("agent", "ttyd"), itertools.product(ACTIVE, ACTIVE))
