@@ -29,8 +29,11 @@ def run(arguments: argparse.Namespace) -> int:
     where = client.endpoint(arguments.url)
     text = _stdin() if arguments.text == "-" else arguments.text
     agent, tmux = terminal.named(arguments.name)
-    with terminal.advising(agent):
-        typed = typing.type_text(tmux, text, enter=not arguments.no_enter, control=arguments.control)
+    try:
+        with terminal.advising(agent):
+            typed = typing.type_text(tmux, text, enter=not arguments.no_enter, control=arguments.control)
+    except keys.ControlCharacter as error:
+        raise UsageError(f"{error.message}; --control lets it, and mcpctl keys presses keys") from error
     if not typed.was_seen:
         output.warn(f"{agent.name}: the screen changed, but does not show the text")
     _tell(where, agent, text, typed)
@@ -53,7 +56,10 @@ def _tell(where: Endpoint, agent: Agent, text: str, typed: Typed) -> None:
 
 
 def _stdin() -> str:
+    read = sys.stdin.buffer.read(keys.MAX_TEXT_BYTES + 2)
+    if len(read.removesuffix(b"\n")) > keys.MAX_TEXT_BYTES:
+        raise UsageError(f"standard input has more than {keys.MAX_TEXT_BYTES} bytes")
     try:
-        return sys.stdin.buffer.read(keys.MAX_TEXT_BYTES + 2).decode().removesuffix("\n")
+        return read.decode().replace("\r\n", "\n").removesuffix("\n")
     except UnicodeDecodeError as exc:
         raise UsageError("standard input is not valid UTF-8") from exc

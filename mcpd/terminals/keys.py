@@ -30,6 +30,10 @@ NAMED = [
 _MODIFIED = re.compile(r"(?P<modifiers>(?:[CMS]-)*)(?P<key>.+)", re.DOTALL)
 
 
+class ControlCharacter(InvalidParams):
+    """The text contains a character that a terminal or a program would obey."""
+
+
 def check_text(text: str, *, control: bool = False) -> None:
     """Raise ``InvalidParams`` unless *text* can be typed: not empty, not huge, no *control* character but line ends."""
     if not text:
@@ -44,7 +48,7 @@ def check_text(text: str, *, control: bool = False) -> None:
         raise InvalidParams("the text contains a NUL, which cannot be typed")
     found = next((c for c in text if is_control(c)), None)
     if found is not None and not control:
-        raise InvalidParams(f"the text contains the control character U+{ord(found):04X}; ask for it, or send keys")
+        raise ControlCharacter(f"the text contains the control character U+{ord(found):04X}")
 
 
 def is_control(character: str) -> bool:

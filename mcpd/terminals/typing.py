@@ -38,9 +38,12 @@ class Typed:
 def type_text(tmux: Tmux, text: str, *, enter: bool = True, control: bool = False) -> Typed:
     """Type *text* and press Enter, confirmed by the screen; *control* characters are refused unless asked for.
 
+    Lines may end as in files of Windows.
+
     Blocks for seconds if need be, behind others who type there: a daemon calls it in a thread. Raises ``InvalidParams``
     for a text that cannot be typed, ``AgentNotRunning``, ``AgentEnded``, ``AgentFailed`` if the screen shows no effect.
     """
+    text = text.replace("\r\n", "\n")
     check_text(text, control=control)
     with exclusively(tmux):
         _make_ready(tmux)
@@ -104,14 +107,13 @@ def _make_ready(tmux: Tmux) -> None:
 def _until_arrived(tmux: Tmux, text: str) -> tuple[int, bool]:
     """Type *text* until the screen changes; return the attempts and whether it was seen there.
 
-    Only what left no trace is typed again: pastes are often abbreviated, passwords starred.
+    Only what left no trace is typed again: pastes are often abbreviated, passwords starred. A tab that is typed would
+    complete, and a line's end send, so these are pasted.
     """
+    send = tmux.paste if any(character in text for character in "\n\t") else tmux.send_text
     before = tmux.screen()
     for attempt in range(1, ATTEMPTS + 1):
-        if "\n" in text:
-            tmux.paste(text)
-        else:
-            tmux.send_text(text)
+        send(text)
         if _within(CONFIRM_S, lambda: _has_arrived(tmux.screen(), before, text)):
             return attempt, True
         if tmux.screen() != before:
