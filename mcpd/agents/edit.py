@@ -6,6 +6,7 @@ No daemon does this: /etc is the administrator's. A file is checked before it ta
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Callable, Collection, Mapping
@@ -20,6 +21,7 @@ from mcpd.agents.machine import Machine
 from mcpd.errors import AgentFailed, ConfigError, Error
 
 _PORTS = range(8101, 8200)
+_LOOPBACK = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _NULL = Path("/dev/null")
 
 
@@ -36,16 +38,21 @@ def compose(values: Mapping[str, Any]) -> str:
     return tomlkit.dumps(document)
 
 
-def with_limits(text: str, limits: Mapping[str, object]) -> str:
-    """Return the file *text* with *limits* set; None takes a limit away."""
+def changed(text: str, values: Mapping[str, object]) -> str:
+    """Return the file *text* with *values* set, within its tables too; None takes one away."""
     document = tomlkit.parse(text)
-    table = document.setdefault("limits", tomlkit.table())
-    for key, value in limits.items():
-        if value is None:
+    _lay_over(document, values)
+    return tomlkit.dumps(document)
+
+
+def _lay_over(table: Any, values: Mapping[str, object]) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            _lay_over(table.setdefault(key, tomlkit.table()), value)
+        elif value is None:
             table.pop(key, None)
         else:
             table[key] = value
-    return tomlkit.dumps(document)
 
 
 def save(path: Path, text: str, machine: Machine | None = None) -> Agent:
@@ -81,18 +88,24 @@ def is_masked(path: Path) -> bool:
 def free_port(taken: Collection[int]) -> int:
     """Return a port for a terminal that is neither *taken* nor in use; raises ``AgentFailed`` if there is none."""
     for port in _PORTS:
-        if port not in taken and _can_bind(port):
+        if port not in taken and is_free(port):
             return port
     raise AgentFailed(f"no free port from {_PORTS.start} to {_PORTS.stop - 1}; give one with --port")
 
 
-def _can_bind(port: int) -> bool:
-    with socket.socket() as sock:
-        try:
-            sock.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+def is_free(port: int) -> bool:
+    """Say whether nobody listens on *port* of loopback."""
+    return not any(_is_taken(family, host, port) for family, host in _LOOPBACK)
+
+
+def _is_taken(family: socket.AddressFamily, host: str, port: int) -> bool:
+    try:
+        with socket.socket(family) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as systemd does: what is over takes no port
+            sock.bind((host, port))
+    except OSError as exc:
+        return exc.errno == errno.EADDRINUSE
+    return False
 
 
 def _replace(path: Path, make: Callable[[Path], object]) -> None:

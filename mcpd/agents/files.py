@@ -17,7 +17,7 @@ from typing import Any
 
 from mcpd.agents import names
 from mcpd.agents.agent import Agent, Limits, default_workdir
-from mcpd.agents.keys import KEYS, LIMITS, RESERVED_PORTS, Key
+from mcpd.agents.keys import KEYS, LIMITS, RESERVED_PORTS, Key, variable_fault
 from mcpd.agents.machine import Machine
 from mcpd.errors import ConfigError
 
@@ -128,6 +128,10 @@ def _agent(path: Path, document: dict[str, Any]) -> Agent:
     limits = document.get("limits", {})
     if isinstance(limits, dict):
         faults += _key_faults(limits, LIMITS, "limits.")
+    env = document.get("env", {})
+    if isinstance(env, dict):
+        found = ((name, variable_fault(name, value)) for name, value in env.items())
+        faults += [f"key 'env.{_one_line(name)}': {fault}" for name, fault in found if fault]
     if "port" not in document:
         faults.append("key 'port' is missing")
     if faults:
@@ -146,7 +150,8 @@ def _key_faults(values: Mapping[str, Any], keys: Mapping[str, Key], prefix: str)
             hint = f"did you mean '{prefix}{near[0]}'?" if near else "mcpd-agents(5) lists the keys"
             yield f"unknown key '{prefix}{_one_line(name)}'; {hint}"
         elif not key.fits(value):
-            yield f"key '{prefix}{name}': expected {key.expected}, got {_short(value)}"
+            got = f", got {_short(value)}" if key.shown else ""
+            yield f"key '{prefix}{name}': expected {key.expected}{got}"
 
 
 def _port_faults(agent: Agent, taken: Mapping[int, str]) -> Iterator[str]:

@@ -31,7 +31,7 @@ RESERVED_VARIABLES = frozenset(
 """What mcpd sets itself, or what would lead tmux to the user's bus and the panes out of their unit."""
 
 MAX_TEXT_CHARS = 4096
-_SIZE = re.compile(r"[1-9][0-9]*[KMGT]?|(100|[1-9]?[0-9])%|infinity")
+_SIZE = re.compile(r"[1-9][0-9]*[KMGT]?|(100|[1-9][0-9]?)%|infinity")
 _QUOTA = re.compile(r"[1-9][0-9]*%")
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -39,10 +39,11 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key: whether a value *fits* and, in words, what was *expected*."""
+    """A key: whether a value *fits* and, in words, what was *expected*; one that may be a secret is not *shown*."""
 
     fits: Callable[[object], bool]
     expected: str
+    shown: bool = True
 
 
 def _whole(low: int, high: int) -> Key:
@@ -84,11 +85,14 @@ def _is_directory(value: object) -> bool:
     return value.startswith("/") and value == os.path.normpath(value) and value == value.strip() and value != "//"
 
 
-def _is_env(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        _VARIABLE.fullmatch(name) and name not in RESERVED_VARIABLES and _text(MAX_TEXT_CHARS, lines=True).fits(text)
-        for name, text in value.items()
-    )
+def variable_fault(name: str, value: object) -> str | None:
+    """Say what is wrong with the variable *name* of the table env, but never its *value*: that may be a secret."""
+    if not _VARIABLE.fullmatch(name):
+        return "expected letters, digits and underscores as a variable's name"
+    if name in RESERVED_VARIABLES:
+        return "mcpd sets this variable itself"
+    text = _text(MAX_TEXT_CHARS, lines=True)
+    return None if text.fits(value) else f"expected {text.expected}"
 
 
 SIZE = _matching(_SIZE, 'a size such as "800M" or "2G", a share of the memory such as "40%", or "infinity"')
@@ -102,7 +106,9 @@ KEYS: dict[str, Key] = {
     "command": _text(MAX_TEXT_CHARS),
     "restart": Key(lambda value: value in RESTARTS, "one of " + ", ".join(f'"{word}"' for word in RESTARTS)),
     "record": Key(lambda value: isinstance(value, bool), "true or false"),
-    "env": Key(_is_env, "a table of variables with strings, none of those that mcpd sets"),
+    "env": Key(
+        lambda value: isinstance(value, dict), "a table of variables with strings, none of those that mcpd sets", False
+    ),
     "limits": Key(lambda value: isinstance(value, dict), "a table"),
 }
 """The keys of the file, in the manual's order."""

@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from mcpd.errors import AgentNotFound
 
 MAX_NAME_CHARS = 32
-RULE = f"small letters and digits, in words joined by single dashes, at most {MAX_NAME_CHARS} characters"
+RULE = (
+    "small letters and digits, the first a letter, in words joined by single dashes, at most"
+    f" {MAX_NAME_CHARS} characters"
+)
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _SEPARATORS = re.compile(r"[\s_-]+")
 

@@ -1,4 +1,4 @@
-"""``mcpctl agent``: the agents of this machine, listed, shown, started, stopped, added, removed and limited."""
+"""``mcpctl agent``: the agents of this machine, listed, shown, controlled, added, changed and removed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mcpd.ctl.client import Client, Refused
 from mcpd.errors import AccessDenied, Error, StoreUnavailable, Unreachable, UsageError
 from mcpd.terminals.states import State as Doing
 
-HELP = "list, show, start, stop, add, remove and limit agents"
+HELP = "list, show, start, stop, add, change and remove agents"
 
 _ASK_S = 5.0
 _VERBS = {"start": "started", "stop": "stopped", "restart": "restarted", "freeze": "frozen", "thaw": "thawed"}
@@ -143,6 +143,7 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
     "show": _show,
     **dict.fromkeys(_VERBS, _control),
     "add": agent_files.add,
+    "set": agent_files.change,
     "remove": agent_files.remove,
     "limits": agent_files.limits,
 }

@@ -1,20 +1,24 @@
-"""What ``mcpctl agent`` does to agents' files: add, remove, limits. systemd is told to read them again."""
+"""What ``mcpctl agent`` does to agents' files: add, set, remove, limits. systemd is told to read them again."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from mcpd.agents import edit, files, names, units
 from mcpd.agents.agent import MANAGER, Agent, Limits
-from mcpd.agents.keys import LIMITS, RESERVED_PORTS
+from mcpd.agents.keys import KEYS, LIMITS, RESERVED_PORTS
 from mcpd.ctl import output
-from mcpd.errors import Error, UsageError
+from mcpd.ctl.checks import ports
+from mcpd.errors import AgentFailed, ConfigError, Error, UsageError
 
 _TARGET = "mcp.target"
 _UNSET = "default"
+_SWITCH = {"yes": True, "no": False}
+_OTHER_OPTIONS = ("record", "env")
 _TEXT_OPTIONS = {
     "title": "how people call it",
     "role": "what it is for",
@@ -26,21 +30,26 @@ _TEXT_OPTIONS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of add and limits."""
+    """Declare the options of add, set and limits."""
     parser.add_argument("--port", metavar="N", type=int, help="add: the port of its terminal; a free one if not given")
     for name, doc in _TEXT_OPTIONS.items():
         # mcpctl's own command is called command already
-        parser.add_argument(f"--{name}", dest=f"agent_{name}", metavar="TEXT", help=f"add: {doc}")
+        parser.add_argument(f"--{name}", dest=f"agent_{name}", metavar="TEXT", help=f"add, set: {doc}")
+    parser.add_argument("--record", choices=list(_SWITCH), help="add, set: whether its terminal is recorded")
+    parser.add_argument(
+        "--env", metavar="NAME=TEXT", action="append", help="add, set: a variable; without =, it is taken away"
+    )
     for field in fields(Limits):
         option = f"--{field.name.replace('_', '-')}"
         expected = LIMITS[field.name].expected.replace("%", "%%")  # argparse formats what it prints
-        parser.add_argument(option, metavar="LIMIT", help=f"add, limits: {expected}")
+        parser.add_argument(option, metavar="LIMIT", help=f"add, set, limits: {expected}")
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
     """Raise ``UsageError`` for options that the action does not take."""
-    allowed = {"add": {"port", *_TEXT_OPTIONS, *LIMITS}, "limits": set(LIMITS)}.get(arguments.action, set())
-    for name in ("port", *_TEXT_OPTIONS, *LIMITS):
+    described = {*_TEXT_OPTIONS, *_OTHER_OPTIONS, *LIMITS}
+    allowed = {"add": {"port", *described}, "set": described, "limits": set(LIMITS)}.get(arguments.action, set())
+    for name in ("port", *_TEXT_OPTIONS, *_OTHER_OPTIONS, *LIMITS):
         if _given(arguments, name) is not None and name not in allowed:
             raise UsageError(f"agent {arguments.action} takes no --{name.replace('_', '-')}")
 
@@ -54,14 +63,22 @@ def add(arguments: argparse.Namespace) -> None:
     path = edit.path_of(name)
     if name in found.agents or (path.exists() and not edit.is_masked(path)):
         raise UsageError(f"there is an agent '{name}' already; change {path}, and then systemctl daemon-reload")
-    values: dict[str, Any] = {"port": _port(arguments.port, found)}
-    values |= {key: value for key in _TEXT_OPTIONS if (value := _given(arguments, key)) is not None}
-    given = _limits(arguments)
-    if given:
-        values["limits"] = given
-    agent = edit.save(path, edit.compose(values))
+    values = _values(arguments) | {"port": _port(arguments.port, found)}
+    agent = _save(path, edit.compose(values))
     _reload(lambda: _listen(agent))
     _done(arguments, agent, f"added in {path}; its terminal is http://localhost:{agent.port}/")
+
+
+def change(arguments: argparse.Namespace) -> None:
+    """Change what the file of an agent says; what runs already has it after a restart."""
+    agent, given = files.load().find(arguments.name), _values(arguments)
+    if not given:
+        raise UsageError("agent set takes at least one of the options of agent add, but --port")
+    # A file that came with mcpd is not changed: it is copied, and the copy is.
+    path = edit.path_of(agent.name)
+    agent = _save(path, edit.changed(agent.source.read_text(encoding="utf-8"), given))
+    _reload(_restart_manager)
+    _done(arguments, agent, f"changed in {path}; if it runs: mcpctl agent restart {agent.name}")
 
 
 def remove(arguments: argparse.Namespace) -> None:
@@ -84,9 +101,8 @@ def limits(arguments: argparse.Namespace) -> None:
     agent = files.load().find(arguments.name)
     given = _limits(arguments)
     if given:
-        # A file that came with mcpd is not changed: it is copied, and the copy is.
-        text = edit.with_limits(agent.source.read_text(encoding="utf-8"), given)
-        agent = edit.save(edit.path_of(agent.name), text)
+        text = edit.changed(agent.source.read_text(encoding="utf-8"), {"limits": given})
+        agent = _save(edit.path_of(agent.name), text)
         _reload()
     shown: dict[str, object] = {key: {"file": value} for key, value in asdict(agent.limits).items()}
     if units.has_systemd():
@@ -104,7 +120,35 @@ def _port(wanted: int | None, found: files.Agents) -> int:
     owners = RESERVED_PORTS | {agent.port: f"{agent.name}'s" for agent in found.agents.values()}
     if wanted in owners:
         raise UsageError(f"port {wanted} is {owners[wanted]}")
-    return edit.free_port(owners) if wanted is None else wanted
+    if wanted is None:
+        return edit.free_port(owners)
+    if not KEYS["port"].fits(wanted):
+        raise UsageError(f"--port {wanted}: expected {KEYS['port'].expected}")
+    if not edit.is_free(wanted):
+        raise AgentFailed(f"port {wanted} is held by {ports.holders(wanted)}; stop that, or give another port")
+    return wanted
+
+
+def _save(path: Path, text: str) -> Agent:
+    """Write the file, which differs from a good one by what was given."""
+    try:
+        return edit.save(path, text)
+    except ConfigError as error:
+        raise UsageError(error.message) from error
+
+
+def _values(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what is given of an agent's file, tables last; raises ``UsageError`` for what does not fit."""
+    values = {key: value for key in _TEXT_OPTIONS if (value := _given(arguments, key)) is not None}
+    for key, value in values.items():
+        if not KEYS[key].fits(value):
+            raise UsageError(f"--{key} {value}: expected {KEYS[key].expected}")
+    if arguments.record is not None:
+        values["record"] = _SWITCH[arguments.record]
+    words = (word.partition("=") for word in arguments.env or ())
+    env = {name: value if found else None for name, found, value in words}
+    tables = {"env": env, "limits": _limits(arguments)}
+    return values | {name: table for name, table in tables.items() if table}
 
 
 def _given(arguments: argparse.Namespace, name: str) -> Any:
@@ -139,14 +183,15 @@ def _restart_manager() -> None:
 
 
 def _reload(then: Callable[[], None] = lambda: None) -> None:
-    """Have systemd read the files; where that fails, they are written all the same."""
+    """Have systemd read the files; where that fails, they are written all the same, and the error says so."""
     if not units.has_systemd():
         return
     try:
         units.systemctl("daemon-reload")
         then()
     except Error as error:
-        output.warn(error.message)
+        error.message += "; what was to be written, is"
+        raise
 
 
 def _done(arguments: argparse.Namespace, agent: Agent, what: str) -> None:

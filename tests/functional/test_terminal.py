@@ -75,6 +75,21 @@ def test_text_arrives_as_it_was_and_enter_after_it(make: Make, tmp_path: Path, t
     assert (tmp_path / "typed").read_bytes() == text.encode() + b"\r"
 
 
+def test_a_tab_completes_nothing_in_a_shell(make: Make) -> None:
+    terminal = make("exec bash --norc")
+    eventually(lambda: "bash-" in terminal.text())
+    typing.type_text(terminal.tmux, "printf '<%s>' $'a\tb' | tr '\t' '+'")
+    eventually(lambda: "<a+b>" in terminal.text())
+
+
+def test_lines_of_windows_arrive_as_lines(make: Make, tmp_path: Path) -> None:
+    terminal = typist(make, tmp_path / "typed")
+    typing.type_text(terminal.tmux, "one\r\ntwo")
+    assert b"one" in (tmp_path / "typed").read_bytes()
+    with pytest.raises(InvalidParams, match=r"U\+000D"):
+        typing.type_text(terminal.tmux, "one\rtwo")
+
+
 def test_lines_arrive_as_lines(make: Make, tmp_path: Path) -> None:
     terminal = typist(make, tmp_path / "typed")
     typing.type_text(terminal.tmux, "one\n  zwei ü\n\nthree")
@@ -328,7 +343,7 @@ def test_mcpctl_attaches_until_it_is_left(known: Terminal, tmp_path: Path) -> No
         (["send", "nobody", "x"], 64, "no agent 'nobody'; there are asleep, tester"),
         (["send", "../tester", "x"], 64, "no agent '../tester'"),
         (["send", "asleep", "x"], 1, "claude-asleep is not running: mcpctl agent start asleep"),
-        (["send", "tester", "\x1b[A"], 64, "control character U+001B"),
+        (["send", "tester", "\x1b[A"], 64, "control character U+001B; --control lets it, and mcpctl keys presses keys"),
         (["keys", "tester", "Retrun"], 64, "there is no key 'Retrun'"),
         (["capture", "asleep"], 1, "claude-asleep is not running"),
         (["capture", "tester", "--history", "-1"], 64, "--history -1: expected a number of lines"),
@@ -338,7 +353,16 @@ def test_mcpctl_attaches_until_it_is_left(known: Terminal, tmp_path: Path) -> No
         (["agent", "start", "tester", "--port", "1"], 64, "agent start takes no --port"),
         (["agent", "add", "../x"], 64, "'../x' is no name for an agent; expected small letters"),
         (["agent", "add", "tester"], 64, "there is an agent 'tester' already"),
+        (["agent", "add", "1st"], 64, "the first a letter"),
         (["agent", "add", "x", "--port", "9001"], 64, "port 9001 is asleep's"),
+        (["agent", "add", "x", "--port", "0"], 64, "--port 0: expected a whole number from 1 to 65535"),
+        (["agent", "add", "x", "--user", "nosuch"], 64, "there is no user 'nosuch'"),
+        (["agent", "add", "x", "--workdir", "relative"], 64, "--workdir relative: expected an absolute path"),
+        (["agent", "add", "x", "--restart", "maybe"], 64, "--restart maybe: expected one of"),
+        (["agent", "add", "x", "--memory-max", "0%"], 64, "--memory-max 0%: expected a size"),
+        (["agent", "add", "x", "--env", "TMUX=x"], 64, "key 'env.TMUX': mcpd sets this variable itself"),
+        (["agent", "set", "tester"], 64, "agent set takes at least one of the options"),
+        (["agent", "limits", "tester", "--record", "yes"], 64, "agent limits takes no --record"),
         (["agent", "limits", "tester", "--memory-max", "much"], 64, "--memory-max much: expected a size such as"),
     ],
 )

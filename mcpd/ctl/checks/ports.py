@@ -70,6 +70,11 @@ def listeners() -> dict[int, list[Holder]]:
     return found
 
 
+def holders(port: int) -> str:
+    """Say who listens on *port*."""
+    return _names(listeners().get(port, ())) or "somebody"
+
+
 def _program(pid: int | None) -> str | None:
     import psutil
 

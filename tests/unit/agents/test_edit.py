@@ -30,10 +30,30 @@ def test_a_new_file_has_its_tables_last() -> None:
 
 def test_limits_change_and_the_rest_of_the_file_stays() -> None:
     text = '# mine\nport = 9000  # chosen\n\n[limits]\n# enough\nmemory_max = "1G"\nnice = 3\n'
-    assert edit.with_limits(text, {"memory_max": "2G", "nice": None}) == text.replace("1G", "2G").replace(
+    assert edit.changed(text, {"limits": {"memory_max": "2G", "nice": None}}) == text.replace("1G", "2G").replace(
         "nice = 3\n", ""
     )
-    assert tomllib.loads(edit.with_limits("port = 9000\n", {"nice": 1}))["limits"] == {"nice": 1}
+    assert tomllib.loads(edit.changed("port = 9000\n", {"limits": {"nice": 1}}))["limits"] == {"nice": 1}
+
+
+def test_a_key_that_is_set_later_comes_before_the_tables() -> None:
+    text = "# mine\nport = 9000  # chosen\n\n[env]\nA = 'a'\nB = 'b'\n"
+    found = edit.changed(text, {"record": True, "title": "X", "env": {"A": None, "C": "c"}})
+    assert tomllib.loads(found) == {"port": 9000, "record": True, "title": "X", "env": {"B": "b", "C": "c"}}
+    assert "# mine\nport = 9000  # chosen\n" in found
+
+
+def test_a_port_is_taken_by_who_listens_on_loopback_and_not_by_what_is_over() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        assert not edit.is_free(other.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not edit.is_free(port)
+        client = socket.create_connection(("127.0.0.1", port))
+        connection, _ = server.accept()
+        connection.close()  # whose side ends first, waits
+        client.close()
+    assert edit.is_free(port)
 
 
 def test_a_good_file_is_saved_and_a_bad_one_changes_nothing(admin: Path) -> None:

@@ -115,12 +115,17 @@ def test_an_empty_file_and_a_link_to_dev_null_take_an_agent_away(admin: Path) ->
         ('port = 9000\ntitle = "a\\nUser=root"', "key 'title': expected one line"),
         ('port = 9000\ncommand = "a\\u001bb"', "key 'command': expected one line"),
         ("port = 9000\nrestart = 'often'", 'expected one of "no", "on-failure", "always", got \'often\''),
-        ("port = 9000\n[env]\nTMUX = 'x'", "key 'env': expected a table of variables"),
-        ("port = 9000\n[env]\n'A B' = 'x'", "key 'env': expected a table of variables"),
-        ("port = 9000\n[env]\nA = 7", "key 'env': expected a table of variables"),
+        (
+            "port = 9000\nenv = 's3cret'",
+            "key 'env': expected a table of variables with strings, none of those that mcpd",
+        ),
+        ("port = 9000\n[env]\nTMUX = 's3cret'", "key 'env.TMUX': mcpd sets this variable itself"),
+        ("port = 9000\n[env]\n'A B' = 's3cret'", "key 'env.A B': expected letters, digits and underscores"),
+        ("port = 9000\n[env]\nB = 's3cret'\nA = 7", "key 'env.A': expected text of at most 4096 characters"),
         ("port = 9000\nlimits = 3", "key 'limits': expected a table"),
         ("port = 9000\n[limits]\nmemory_max = 2", "key 'limits.memory_max': expected a size such as"),
         ("port = 9000\n[limits]\nmemory_max = '2 G'", "key 'limits.memory_max': expected a size such as"),
+        ("port = 9000\n[limits]\nmemory_max = '0%'", "key 'limits.memory_max': expected a size such as"),
         ("port = 9000\n[limits]\nnice = -21", "key 'limits.nice': expected a whole number from -20 to 19"),
     ],
 )
@@ -130,6 +135,7 @@ def test_a_fault_is_reported_and_the_others_are_loaded(admin: Path, text: str, c
     assert set(found.agents) == set(PORTS)
     assert f"{admin / 'odd.toml'}: " in words(found)
     assert complaint in words(found)
+    assert "s3cret" not in words(found)
 
 
 def test_all_faults_of_a_file_are_reported(admin: Path) -> None:
@@ -142,7 +148,7 @@ def test_a_name_that_would_escape_paths_or_unit_names_is_none(admin: Path, name:
     (admin / f"{name}.toml").write_text("port = 9000\n")
     found = load(admin)
     assert set(found.agents) == set(PORTS)
-    assert "is no name for an agent; expected small letters" in words(found)
+    assert "is no name for an agent; expected small letters and digits, the first a letter" in words(found)
 
 
 def test_what_is_no_file_is_reported(admin: Path) -> None:
