@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from mcpd.errors import Error
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
+_MAX_WORD = 32  # in a table of lines
 _PIPE_WIDTH = 200  # of a table whose reader has no width of its own
 
 
@@ -45,13 +46,22 @@ def warn(message: str) -> None:
     sys.stderr.write(f"mcpctl: {visible(message)}\n")
 
 
-def print_tables(*tables: RenderableType) -> None:
-    """Print *tables* one below the other, in colour if stdout is a terminal."""
+def width() -> int:
+    """Return how many characters a line of a table has room for."""
+    return _console().width
+
+
+def _console() -> Console:
     from rich.console import Console
 
     terminal = sys.stdout.isatty()
     width = None if terminal or "COLUMNS" in os.environ else _PIPE_WIDTH
-    console = Console(force_terminal=terminal, width=width, highlight=False)
+    return Console(force_terminal=terminal, width=width, highlight=False)
+
+
+def print_tables(*tables: RenderableType) -> None:
+    """Print *tables* one below the other, in colour if stdout is a terminal."""
+    console = _console()
     with console.capture() as captured:  # rich would end the process when the reader of a pipe goes away
         for position, table in enumerate(tables):
             if position:
@@ -71,6 +81,23 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
     for row in rows:
         result.add_row(*map(cell, row))
     return result if result.row_count else coloured(empty or f"{title}: none", "bold")
+
+
+def lines(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> RenderableType:
+    """Return a table with a line for each row, or *empty*; its last column has the room that the others leave."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    result = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), expand=True)
+    cells = [[shown if isinstance(shown := cell(value), Text) else Text() for value in row] for row in rows]
+    for number, column in enumerate(columns[:-1]):
+        longest = max(len(column), *(row[number].cell_len for row in cells), 0)
+        result.add_column(column, no_wrap=True, min_width=min(longest, _MAX_WORD), max_width=_MAX_WORD)
+    result.add_column(columns[-1], no_wrap=True, overflow="ellipsis", ratio=1)
+    for row in cells:
+        result.add_row(*row)
+    return result if cells else coloured(empty, "bold")
 
 
 def pairs(title: str, values: Mapping[str, object]) -> RenderableType:

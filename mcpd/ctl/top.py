@@ -19,7 +19,10 @@ HELP = "show what the agents do and consume, live"
 
 _EVERY_S = 2.0
 _WINDOW_S = 10.0  # over which processor time is averaged; the daemon samples less often than we ask
-_COLUMNS = ("agent", "state", "since", "cpu", "memory", "tasks", "read", "written", "last line")
+_COLUMNS = {"agent": 0, "state": 0, "since": 0, "cpu": 0, "memory": 0, "tasks": 100, "read": 120, "written": 120,
+            "last line": 0}  # fmt: skip
+"""The columns, each with the width of the screen from which on there is room for it."""
+
 STYLES = {
     "working": "green",
     "idle": "cyan",
@@ -47,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.print_json(states)
     elif arguments.once or not sys.stdout.isatty():
-        output.print_tables(table(states, {}, datetime.now(UTC)))
+        output.print_tables(table(states, {}, datetime.now(UTC), output.width()))
     else:
         _live(where, states)
     return 0
@@ -57,12 +60,13 @@ def _live(where: Client, states: States) -> None:
     from rich.live import Live
 
     samples = [(time.monotonic(), states)]
-    with Live(table(states, {}, datetime.now(UTC)), screen=True, auto_refresh=False) as live:
+    with Live(table(states, {}, datetime.now(UTC), output.width()), screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(_EVERY_S)
             now_s, states = time.monotonic(), where.get("/api/mcp/agent-states")
             samples = [sample for sample in samples if now_s - sample[0] <= _WINDOW_S] + [(now_s, states)]
-            live.update(table(states, shares(*samples[0], now_s, states), datetime.now(UTC)), refresh=True)
+            cpu = shares(*samples[0], now_s, states)
+            live.update(table(states, cpu, datetime.now(UTC), output.width()), refresh=True)
 
 
 def shares(then_s: float, before: States, now_s: float, states: States) -> dict[str, float]:
@@ -75,24 +79,32 @@ def shares(then_s: float, before: States, now_s: float, states: States) -> dict[
     return found
 
 
-def table(states: States, cpu: dict[str, float], now: datetime) -> RenderableType:
-    """Return *states* as a table; without its share of *cpu* an agent's processor time so far stands there."""
+def table(states: States, cpu: dict[str, float], now: datetime, width: int) -> RenderableType:
+    """Return *states* as a table for a screen of *width*, a line each.
+
+    Without its share of *cpu* an agent's processor time so far stands there.
+    """
+    columns = [column for column, from_width in _COLUMNS.items() if width >= from_width]
     rows = [
-        (
-            name,
-            output.coloured(state["status"], STYLES.get(state["status"], "")),
-            ago(state["since"], now) if state["since"] else None,
-            f"{cpu[name]:.0%}" if name in cpu else _seconds(state["cpu_us"]),
-            size(state["memory_bytes"]),
-            state["tasks"],
-            size(state["io_read_bytes"]),
-            size(state["io_write_bytes"]),
-            state["last_line"],
-        )
+        _row(name, state, f"{cpu[name]:.0%}" if name in cpu else _seconds(state["cpu_us"]), now)
         for name, state in states.items()
         if state["connected"] or state["port"] is not None  # others were heard of once, perhaps years ago
     ]
-    return output.table("", _COLUMNS, rows, "no agents")
+    return output.lines(columns, [[row[column] for column in columns] for row in rows], "no agents")
+
+
+def _row(name: str, state: dict[str, Any], cpu: str | None, now: datetime) -> dict[str, object]:
+    return {
+        "agent": name,
+        "state": output.coloured(state["status"], STYLES.get(state["status"], "")),
+        "since": ago(state["since"], now) if state["since"] else None,
+        "cpu": cpu,
+        "memory": size(state["memory_bytes"]),
+        "tasks": state["tasks"],
+        "read": size(state["io_read_bytes"]),
+        "written": size(state["io_write_bytes"]),
+        "last line": state["last_line"],
+    }
 
 
 def size(value_bytes: int | None) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from mcpd import sd
 from mcpd.compliance import duties
 from mcpd.config import LOW_DISK_BYTES, Config
-from mcpd.daemons import runtime
+from mcpd.daemons import recorder, runtime
 from mcpd.errors import StoreUnavailable
 from mcpd.store import upkeep
 
@@ -41,6 +41,7 @@ def _maintain(settings: Config) -> None:
             upkeep.alert(path, "maintenance", error.message)
         raise
     log.info("%s", upkeep.summary(done))
+    _prune_recordings(settings, log)
     if due is not None and (due.overdue or any(due.rows.values())):
         log.log(logging.WARNING if due.overdue else logging.INFO, "%s", duties.summary(due))
     free_bytes = shutil.disk_usage(Path(path).parent).free
@@ -48,6 +49,15 @@ def _maintain(settings: Config) -> None:
         message = f"{free_bytes >> 20} MiB are free beside {path}; make room on its file system"
         log.warning("%s", message)
         upkeep.alert(path, "disk", message)
+
+
+def _prune_recordings(settings: Config, log: logging.Logger) -> None:
+    limits = settings.terminals
+    folder = Path(settings.database.path).with_name(recorder.FOLDER)
+    max_age_us = limits.recording_max_age_days * recorder.DAY_US
+    pruned = recorder.prune(folder, time.time_ns() // 1000, limits.recording_max_bytes, max_age_us)
+    if pruned:
+        log.info("removed %d recordings of terminals", pruned)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from mcpd.terminals import control
-from mcpd.terminals.control import Answer, Attached, ControlError, ControlReader, Output, Pane
+from mcpd.terminals.control import Answer, Attached, ControlError, ControlReader, Drawing, Output, Pane
 
 _SETTLED_S = 1.2  # window_activity counts seconds: what follows within one makes no change that tmux would tell
 _CREDENTIALS = struct.Struct("=iII")
@@ -37,8 +37,11 @@ class Watched(Protocol):
     def screen_read(self, lines: tuple[str, ...]) -> None:
         """This is on the screen."""
 
-    def printed(self, data: bytes) -> None:
-        """The pane printed *data*."""
+    def recording_began(self, shown: Drawing) -> None:
+        """This is on the screen; what is printed from now on comes to ``printed``."""
+
+    def printed(self, data: bytes) -> bool:
+        """The pane printed *data*. Return whether ``recording_began`` is wanted again."""
 
     def watch_began(self, observer: Observer) -> None:
         """*observer* watches from now on, instead of any other."""
@@ -67,7 +70,7 @@ class Observer(asyncio.Protocol):
         self._answers: deque[Callable[[Answer], None]] = deque()
         self._asking: set[asyncio.Future[Answer]] = set()
         self._pane = ""
-        self._asked = self._stale = self._subscribed = False
+        self._asked = self._stale = self._subscribed = self._beginning = False
         self._last_look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -119,7 +122,8 @@ class Observer(asyncio.Protocol):
 
     def _take(self, message: control.Message, watched: Watched) -> None:
         if isinstance(message, Output):
-            watched.printed(message.data)
+            if watched.printed(message.data):
+                self._begin_recording(watched)
         elif isinstance(message, Attached):
             self._subscribe(watched)
         elif isinstance(message, Pane):
@@ -142,6 +146,21 @@ class Observer(asyncio.Protocol):
         self._send(control.SUBSCRIBE, self._must_do)
         if watched.records:
             self._send(control.output_wanted(True), self._must_do)
+            self._begin_recording(watched)
+
+    def _begin_recording(self, watched: Watched) -> None:
+        if self._beginning:
+            return
+        self._beginning = True
+        place: list[str] = []
+
+        def shown(answer: Answer) -> None:
+            self._beginning = False
+            if answer.ok and place:
+                watched.recording_began(control.drawing(answer.lines, place[0]))
+
+        self._send(control.PLACE, lambda answer: place.extend(answer.lines[:1]))
+        self._send(control.CAPTURE_COLOURS, shown)
 
     def _must_do(self, answer: Answer) -> None:
         if not answer.ok:

@@ -9,6 +9,29 @@ from typing import BinaryIO
 
 from mcpd.terminals import asciicast
 from mcpd.terminals.asciicast import Cast, Stored
+from mcpd.terminals.control import Drawing
+
+DAY_US = 86_400_000_000
+FOLDER = "recordings"
+"""Where recordings are, beside the database."""
+
+
+def prune(folder: Path, now_us: int, max_bytes: int, max_age_us: int) -> int:
+    """Delete the recordings in *folder* that are too old, or too much of one agent, also one that is no more.
+
+    Return how many.
+    """
+    by_agent: dict[str, list[Stored]] = {}
+    for path in folder.glob(f"*{asciicast.SUFFIX}"):
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            stored = Stored(path, found.st_size, found.st_mtime_ns // 1000)
+            by_agent.setdefault(path.name.partition(".")[0], []).append(stored)
+    gone = [path for files in by_agent.values() for path in asciicast.expired(files, now_us, max_age_us, max_bytes)]
+    for path in gone:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return len(gone)
 
 
 class Recorder:
@@ -35,13 +58,17 @@ class Recorder:
             if self._file is not None:
                 self._write(self._cast.resized(width, height, now_us))
 
-    def printed(self, data: bytes, now_us: int) -> None:
-        """Record *data*."""
-        if self._file is None and not self._begin(now_us):
-            return
-        self._write(self._cast.output(data, now_us))
-        if self._written_bytes > self._max_bytes // 4:
-            self.close()
+    def began(self, screen: Drawing, now_us: int) -> None:
+        """Begin a file with what is on the *screen*, so that what is printed next is seen where it belongs."""
+        self.close()
+        self._size = (screen.width, screen.height)
+        if self._begin(now_us):
+            self._write(self._cast.output(screen.data, now_us))
+
+    def printed(self, data: bytes, now_us: int) -> bool:
+        """Record *data*, in the file that there is; say whether it is time for another one to begin."""
+        self._write(self._cast.output(data, now_us) if self._file is not None else b"")
+        return self._file is None or self._written_bytes > self._max_bytes // 4
 
     def flush(self) -> None:
         """Hand what was recorded to the kernel."""
@@ -49,25 +76,15 @@ class Recorder:
             self._guarded(self._file.flush)
 
     def close(self) -> None:
-        """End the file; the next output begins another."""
+        """End the file."""
         if self._file is not None:
             self._guarded(self._file.close)
         self._file = None
 
-    def prune(self, now_us: int) -> None:
-        """Delete what is too old or too much."""
-        files = []
-        for path in self._folder.glob(f"{self._agent}.*{asciicast.SUFFIX}"):
-            with contextlib.suppress(OSError):
-                found = path.stat()
-                files.append(Stored(path, found.st_size, found.st_mtime_ns // 1000))
-        for path in asciicast.expired(files, now_us, self._max_age_us, self._max_bytes):
-            path.unlink(missing_ok=True)
-
     def _begin(self, now_us: int) -> bool:
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            self.prune(now_us)
+            prune(self._folder, now_us, self._max_bytes, self._max_age_us)
             self._file = (self._folder / asciicast.name(self._agent, now_us)).open("xb")
         except OSError as exc:
             logging.getLogger("mcpd").error("cannot record %s: %s", self._agent, exc)
@@ -79,7 +96,7 @@ class Recorder:
 
     def _write(self, line: bytes) -> None:
         file = self._file
-        if file is not None:
+        if file is not None and line:
             self._written_bytes += len(line)
             self._guarded(lambda: file.write(line))
 

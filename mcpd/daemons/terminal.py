@@ -13,14 +13,14 @@ from mcpd.agents.agent import Agent
 from mcpd.config import Terminals as Settings
 from mcpd.daemons.ledger import Ledger
 from mcpd.daemons.observer import Observer
-from mcpd.daemons.recorder import Recorder
+from mcpd.daemons.recorder import DAY_US, Recorder
 from mcpd.errors import Unreachable
 from mcpd.store import terminals
 from mcpd.store.hooks import HookState
 from mcpd.store.terminals import LiveState
 from mcpd.terminals import pages, screen
 from mcpd.terminals.accounts import usage
-from mcpd.terminals.control import Pane
+from mcpd.terminals.control import Drawing, Pane
 from mcpd.terminals.gate import Kind
 from mcpd.terminals.opening import Step, next_step
 from mcpd.terminals.pages import Trouble
@@ -82,7 +82,7 @@ class Terminal:
         if not self.agent.record:
             return None
         settings = self._context.settings
-        max_age_us = settings.recording_max_age_days * 86_400_000_000
+        max_age_us = settings.recording_max_age_days * DAY_US
         folder, name, title = self._context.recordings, self.agent.name, self.agent.title
         return Recorder(folder, name, title, settings.recording_max_bytes, max_age_us)
 
@@ -183,10 +183,14 @@ class Terminal:
             self._sight = replace(self._sight, hooked=known)
             self.refresh()
 
-    def printed(self, data: bytes) -> None:
-        """Record what the pane printed."""
+    def recording_began(self, shown: Drawing) -> None:
+        """Record from now on, beginning with what is *shown*."""
         if self._recorder is not None:
-            self._recorder.printed(data, now_us())
+            self._recorder.began(shown, now_us())
+
+    def printed(self, data: bytes) -> bool:
+        """Record what the pane printed; say whether a recording should begin."""
+        return self._recorder is not None and self._recorder.printed(data, now_us())
 
     def sample(self) -> None:
         """Read what the agent consumed, and keep it if it is new."""

@@ -21,7 +21,7 @@ from mcpd.agents import files
 from mcpd.agents.agent import RUNTIME_DIRECTORY
 from mcpd.agents.files import Agents
 from mcpd.config import Config
-from mcpd.daemons import relay, runtime
+from mcpd.daemons import recorder, relay, runtime
 from mcpd.daemons.commander import Commander
 from mcpd.daemons.ledger import Ledger
 from mcpd.daemons.observer import Observer
@@ -45,7 +45,6 @@ WATCH = "mcpd.watch"
 CONTROL = "mcpd.control"
 """The name of the socket on which mcpd-rpc gives orders."""
 RUN_DIRECTORY = Path("/run/mcpd/ttyd")
-RECORDINGS = "recordings"
 _BACKLOG = 4096
 _DRAIN_STEP_S = 0.005
 _LOGGED_PER_S = 20
@@ -159,7 +158,7 @@ class Manager:
         self._guard = OriginGuard(config.server.allowed_hosts, config.server.allowed_origins)
         self._callers = Callers(config.access.admin_group, open_loopback=config.access.loopback == "open")
         self._systemd = Systemd(self._unit_changed)
-        recordings = Path(config.database.path).with_name(RECORDINGS)
+        recordings = Path(config.database.path).with_name(recorder.FOLDER)
         self._context = Context(config.terminals, self._systemd, ledger, self._log, run_directory, recordings)
         self._terminals: dict[str, Terminal] = {}
         self._by_unit: dict[str, Terminal] = {}

@@ -7,7 +7,7 @@ that came from this client. Everything else that begins with ``%`` is a notifica
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 MAX_LINE_BYTES = 1 << 20
@@ -50,6 +50,15 @@ class Pane:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """A screen as *data* that draws it on a terminal of its size."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Attached:
     """The client has its session, and commands have something to be about."""
 
@@ -64,6 +73,19 @@ SUBSCRIBE = f"refresh-client -B '{SUBSCRIPTION}:%*:{_FORMAT}'\n".encode()
 def capture(pane: str) -> bytes:
     """Return the command whose answer is the text on the screen of *pane*."""
     return f"capture-pane -p -t {pane}\n".encode()
+
+
+# The agent's window is the first of its session, whatever others somebody opens in there.
+PLACE = b"display-message -p -t :^ '#{cursor_y} #{cursor_x} #{pane_width} #{pane_height}'\n"
+CAPTURE_COLOURS = b"capture-pane -p -e -t :^\n"
+
+
+def drawing(lines: Sequence[str], place: str) -> Drawing:
+    """Return the screen of which ``CAPTURE_COLOURS`` gave the *lines*, and ``PLACE`` the *place*."""
+    shown = "\n".join(lines).rstrip("\n").replace("\n", "\x1b[m\r\n")
+    row, column, width, height = [_number(word) or 0 for word in [*place.split(), "", "", "", ""][:4]]
+    text = f"\x1b[H\x1b[2J{shown}\x1b[m\x1b[{row + 1};{column + 1}H"
+    return Drawing(text.encode(), width or 80, height or 24)
 
 
 REAP = b"run-shell -b true\n"

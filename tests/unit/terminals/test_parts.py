@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
 from mcpd.agents.agent import Agent
 from mcpd.ctl import top, waiting
 from mcpd.daemons import relay
-from mcpd.daemons.recorder import Recorder
+from mcpd.daemons.recorder import DAY_US, Recorder, prune
 from mcpd.store import terminals
 from mcpd.store.database import Database
 from mcpd.store.terminals import LiveState, Viewer
-from mcpd.terminals import asciicast, pages
+from mcpd.terminals import asciicast, control, pages
 from mcpd.terminals.accounts import Usage, usage
 from mcpd.terminals.asciicast import Cast, Stored
 from mcpd.terminals.states import Unit
 from mcpd.terminals.systemd import unit_path
 
-DAY_US = 86_400_000_000
+DRAWN = control.drawing(("$ \x1b[31mls", "$"), "1 2 100 30")
 
 
 def test_a_cast_is_asciicast_v2_and_keeps_characters_whole() -> None:
@@ -42,17 +46,40 @@ def test_recordings_go_by_age_and_the_oldest_by_size() -> None:
 def test_a_recorder_stays_below_its_limit(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "recordings", "a", "A", 40_000, DAY_US)
     for moment in range(100):
-        recorder.printed(b"x" * 1000, moment * 1000)
+        if recorder.printed(b"x" * 1000, moment * 1000):
+            recorder.began(DRAWN, moment * 1000)
     recorder.close()
     files = list((tmp_path / "recordings").glob("a.*.cast"))
     assert 1 < len(files) <= 5
     assert sum(path.stat().st_size for path in files) < 55_000
-    assert all(json.loads(path.read_text().splitlines()[0])["version"] == 2 for path in files)
+    for path in files:
+        header, first, *_ = map(json.loads, path.read_text().splitlines())
+        assert (header["version"], header["width"], header["height"]) == (2, 100, 30)
+        assert first[1:] == ["o", "\x1b[H\x1b[2J$ \x1b[31mls\x1b[m\r\n$\x1b[m\x1b[2;3H"]
+
+
+def test_recordings_are_pruned_also_those_of_agents_that_are_no_more(tmp_path: Path) -> None:
+    for name, age_days, size in (
+        ("a", 20, 10),
+        ("a", 1, 10),
+        ("gone", 20, 10),
+        ("b", 1, 90),
+        ("b", 2, 90),
+        ("b-c", 2, 90),
+    ):
+        path = tmp_path / asciicast.name(name, (100 - age_days) * DAY_US)
+        path.write_bytes(b"x" * size)
+        os.utime(path, ((100 - age_days) * 86400,) * 2)
+    assert prune(tmp_path, 100 * DAY_US, 100, 14 * DAY_US) == 3
+    left = sorted(path.name.partition(".")[0] for path in tmp_path.iterdir())
+    assert left == ["a", "b", "b-c"]
 
 
 def test_a_recorder_without_room_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "recordings").write_text("in the way")
-    Recorder(tmp_path / "recordings", "a", "A", 40_000, DAY_US).printed(b"x", 1)
+    recorder = Recorder(tmp_path / "recordings", "a", "A", 40_000, DAY_US)
+    recorder.began(DRAWN, 1)
+    recorder.printed(b"x", 1)
 
 
 def test_what_a_cgroup_used(tmp_path: Path) -> None:
@@ -137,5 +164,17 @@ def test_shares_of_a_core() -> None:
     before = {"a": state("idle", "", 1_000_000), "b": state("idle", "", 5), "c": state("idle", "")}
     now = {name: state("idle", "", used) for name, used in {"a": 2_000_000, "b": 1, "c": 3, "d": 4}.items()}
     assert top.shares(10.0, before, 12.0, now) == {"a": 0.5}
-    assert top.table(now, {"a": 0.5}, datetime.now(UTC))
     assert [top.size(value) for value in (None, 0, 999, 1000, 2_500_000)] == [None, "0 B", "999 B", "1 kB", "2 MB"]
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_agents_have_a_line_each_in_which_their_names_are_whole(width: int) -> None:
+    names = ["backend-api", "database", "deployment", "frontend-ui", "instagram", "master", "queue-manager", "testing"]
+    states = {name: state("waiting_for_permission", "", 72_161) | {"last_line": "x" * 300} for name in names}
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(top.table(states, {"master": 0.5}, datetime.now(UTC), width))
+    _, _, *rows = captured.get().splitlines()
+    assert [row.split()[0] for row in rows] == names
+    assert all("waiting_for_permission" in row and row.rstrip().endswith("x…") for row in rows)
+    assert " 50% " in rows[5]
