@@ -205,7 +205,8 @@ def test_stopping_needs_a_persons_consent(alpha: Terminals, rpc: Rpc) -> None:
 
 def test_a_start_that_fails_says_why_and_an_absent_manager_too(manager: Terminals, rpc: Rpc) -> None:
     manager.systemd.refuses[UNIT] = "failed"
-    assert "mcp-agent@alpha.service is failed: exit-code, exit status 3" in refused(rpc, "start_agent", agent="alpha")
+    said = refused(rpc, "start_agent", agent="alpha")
+    assert "mcp-agent@alpha.service could not be started: exit-code, exit status 3" in said
     reply = post(rpc, "start-agent", agent_name="alpha")
     assert (reply.status, "exit status 3" in reply.json["error"]) == (400, True)
     manager.control.unlink()

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from .machine import DATABASE, GUEST, ROOT, Guest
 
 AGENTS = {
@@ -24,6 +26,7 @@ AGENTS = {
     "queue-manager": 8098,
 }
 MANAGER = "mcpd-ttyd-manager.service"
+FOLDER = "/etc/mcpd/agents.d"
 
 
 def page(guest: Guest, port: int, *options: str) -> tuple[int, float, str]:
@@ -112,3 +115,26 @@ def eventually(condition: Callable[[], Any], timeout_s: float = 30) -> Any:
         assert time.monotonic() < deadline_s, "nothing came of it"
         time.sleep(0.1)
     return value
+
+
+def complaint(guest: Guest, *command: str) -> str:
+    """What a command that must fail says."""
+    with pytest.raises(AssertionError) as failed:
+        guest.exec(*command)
+    return str(failed.value)
+
+
+def write(guest: Guest, name: str, text: str) -> None:
+    """Lay down an agent's file and have systemd read it."""
+    guest.exec("sh", "-c", f"cat >'{FOLDER}/{name}.toml' <<'EOF'\n{text}\nEOF\nsystemctl daemon-reload")
+
+
+def start(guest: Guest, name: str) -> str:
+    """Start an agent and return the process in its pane."""
+    guest.exec("mcpctl", "agent", "start", name)
+    return pane(guest, name)
+
+
+def listed(guest: Guest) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(guest.exec("mcpctl", "--json", "agent", "list"))
+    return found

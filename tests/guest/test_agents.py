@@ -4,44 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
-
-import pytest
 
 from .conftest import Packages
 from .machine import Guest
-from .terminals import AGENTS, MANAGER, eventually, pane
+from .terminals import AGENTS, FOLDER, MANAGER, complaint, eventually, listed, pane, start, write
 
-FOLDER = "/etc/mcpd/agents.d"
 OPEN = ("listening", "running")
 """A socket listens: systemd, or the manager that it started."""
 
 
-def complaint(guest: Guest, *command: str) -> str:
-    """What a command that must fail says."""
-    with pytest.raises(AssertionError) as failed:
-        guest.exec(*command)
-    return str(failed.value)
-
-
-def write(guest: Guest, name: str, text: str) -> None:
-    """Lay down an agent's file and have systemd read it."""
-    guest.exec("sh", "-c", f"cat >'{FOLDER}/{name}.toml' <<'EOF'\n{text}\nEOF\nsystemctl daemon-reload")
-
-
-def start(guest: Guest, name: str) -> str:
-    """Start an agent and return the process in its pane."""
-    guest.exec("mcpctl", "agent", "start", name)
-    return pane(guest, name)
-
-
 def environment(guest: Guest, pid: str) -> dict[str, str]:
     return dict(word.split("=", 1) for word in guest.exec("cat", f"/proc/{pid}/environ").split("\0") if word)
-
-
-def listed(guest: Guest) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(guest.exec("mcpctl", "--json", "agent", "list"))
-    return found
 
 
 def test_nine_agents_are_there_their_terminals_listen_and_nothing_runs(guest: Guest) -> None:

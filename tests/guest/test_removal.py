@@ -16,6 +16,7 @@ def no_trace_runs(guest: Guest) -> None:
     assert guest.exec("ss", "-Hltn", "sport = :8099") == ""
     assert guest.status("test", "-e", "/run/mcpd/mcp.sock") == 1
     assert guest.status("pgrep", "-u", "mcpd") == 1
+    assert guest.status("pgrep", "-u", "mcp-agent") == 1
 
 
 def test_removing_leaves_the_data_reinstalling_serves_it_and_purging_deletes_it(
@@ -23,6 +24,9 @@ def test_removing_leaves_the_data_reinstalling_serves_it_and_purging_deletes_it(
 ) -> None:
     guest.exec("rm", "/etc/default/mcpd")  # the tests' own
     write(guest, "before the removal")
+    for name in ("testing", "master"):
+        guest.exec("mcpctl", "agent", "start", name)
+    guest.exec("mcpctl", "agent", "freeze", "master")  # which systemd does not stop
     guest.exec("apt-get", "-qy", "remove", "mcpd")
     no_trace_runs(guest)
     assert guest.activities() == ["before the removal"]
