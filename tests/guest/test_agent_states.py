@@ -130,10 +130,10 @@ def test_a_page_says_which_directory_is_in_the_way_and_removal_leaves_nothing_fa
     guest.exec("mkdir", "/srv/wd")
     guest.exec("mcpctl", "agent", "add", "gone", "--workdir", "/srv/wd", "--port", "9123")
     guest.exec("rmdir", "/srv/wd")
-    guest.exec("mcpctl", "agent", "add", "closed", "--workdir", "/root", "--port", "9124")
     _, _, text = page(guest, 9123)
     assert "its directory /srv/wd or its file is not there" in text
     assert "ttyd" not in text
+    guest.exec("mcpctl", "agent", "add", "closed", "--workdir", "/root", "--port", "9124")
     assert "user mcp-agent cannot enter /root" in page(guest, 9124)[2]
     assert "user mcp-agent cannot enter /root" in complaint(guest, "mcpctl", "agent", "start", "closed")
     for name in ("gone", "closed"):
