@@ -47,6 +47,7 @@ def show(target: Path, *, as_json: bool) -> None:
 def gather(target: Path) -> dict[str, Any]:
     """Return what *target* says of migrations into it; it is opened read-only."""
     from mcpd import files
+    from mcpd.ctl.cutover import unwritten
     from mcpd.store import cutovers, legacy, schema
     from mcpd.store.database import Database, store_errors
 
@@ -70,7 +71,7 @@ def gather(target: Path) -> dict[str, Any]:
                 "runs": [json.loads(run.report) for run in legacy.runs(db, _MAX_RUNS)],
                 "cutovers": [
                     {**dataclasses.asdict(each), "sessions": json.loads(each.sessions or "[]")}
-                    for each in cutovers.newest(db, _MAX_RUNS)
+                    for each in unwritten.merged(target, cutovers.newest(db, _MAX_RUNS))
                 ],
                 "baselines": {
                     server: found and dataclasses.asdict(found)

@@ -13,6 +13,7 @@ from mcpd.ctl.checks.ports import RPC_PORT
 from mcpd.errors import Unreachable
 
 MCPD, LEGACY = "mcp.target", "mcp-legacy.target"
+_UNITS = ("mcpd-*", "mcp-*")
 _KNOCK_EVERY_S = 0.002
 _SETTLE_S = 30.0
 _TIMEOUT_S = 120.0
@@ -62,12 +63,15 @@ class Knocker:
         return True
 
 
-def switch(target: str, answers: Callable[[], object]) -> int:
+def switch(target: str, answers: Callable[[], object], first: Callable[[], None] = lambda: None) -> int:
     """Start *target* and wait until *answers* raises no ``Unreachable`` any more; return the outage of the port in µs.
 
-    Raises ``Unreachable`` when systemd refuses, or nobody answers within half a minute.
+    *first* is what may let go of the port before. Raises ``Unreachable`` when systemd refuses, or nobody answers within
+    half a minute.
     """
     with Knocker() as knocker:
+        first()
+        systemctl("reset-failed", *_UNITS)  # else what failed too often a moment ago is not started
         systemctl("start", target)
         until_s = time.monotonic() + _SETTLE_S
         while True:
