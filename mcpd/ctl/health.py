@@ -6,12 +6,15 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from mcpd import config
 from mcpd.agents import files as agent_files
+from mcpd.config import Config
 from mcpd.ctl import client, output
 from mcpd.ctl.checks import agents, database, ports, units
 from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped
 from mcpd.ctl.checks.units import Unit
 from mcpd.errors import EX_REFUSED, ConfigError, Unreachable
+from mcpd.ports import DEFAULTS, Ports
 
 HELP = "check configuration, units, ports and database"
 
@@ -42,20 +45,20 @@ def is_healthy(checks: Sequence[Check]) -> bool:
 
 def checks(url: str, files: Sequence[Path] | None) -> Iterator[Check]:
     """Make all checks, with the daemon at *url* and the configuration of *files*, or the machine's."""
-    configuration, path = check_configuration(files)
+    configuration, settings = check_configuration(files)
     yield configuration
     if url == client.DEFAULT_URL:
-        yield from _check_system()
+        yield from _check_system(DEFAULTS if settings is None else settings.ports)
     else:
         yield skipped("units", "--url names a daemon that need not be systemd's")
         yield ports.judge_probe(url, ports.probe(url))
-    if path is None:
+    if settings is None:
         yield skipped("database", "the configuration does not say where it is")
     else:
-        yield from database.judge(database.gather(path))
+        yield from database.judge(database.gather(settings.database.path))
 
 
-def _check_system() -> Iterator[Check]:
+def _check_system(configured: Ports) -> Iterator[Check]:
     found: dict[str, Unit] | None = None
     try:
         found = units.gather()
@@ -65,21 +68,19 @@ def _check_system() -> Iterator[Check]:
         yield from units.judge(found)
     listening = ports.listeners()
     yield ports.judge_probe(client.DEFAULT_URL, ports.probe(client.DEFAULT_URL))
-    tcp = ports.probe(f"http://127.0.0.1:{ports.RPC_PORT}")
-    yield ports.judge_probe(f"port {ports.RPC_PORT}", tcp, listening.get(ports.RPC_PORT, ()))
-    yield from ports.judge(found, listening)
+    tcp = ports.probe(f"http://127.0.0.1:{configured.rpc}")
+    rpc = ports.judge_probe(f"port {configured.rpc}", tcp, listening.get(configured.rpc, ()))
+    yield from ports.judge(found, listening, rpc, configured)
     yield from agents.judge(agent_files.load(), agents.find_tmux(), agents.find_ttyd())
 
 
-def check_configuration(files: Sequence[Path] | None) -> tuple[Check, str | None]:
-    """Return the check of the configuration and, if it is valid, the path of the database."""
-    from mcpd import config
-
+def check_configuration(files: Sequence[Path] | None) -> tuple[Check, Config | None]:
+    """Return the check of the configuration and, if it is valid, that."""
     try:
         settings = config.effective(files)
     except ConfigError as error:
         return failed("configuration", error.message, "mend it; then systemctl start mcp.target"), None
-    return ok("configuration", f"{len(settings)} settings, all valid"), str(settings["database.path"].value)
+    return ok("configuration", f"{len(settings)} settings, all valid"), config.build(settings)
 
 
 def _print(checks: Sequence[Check]) -> None:
