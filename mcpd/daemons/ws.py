@@ -29,6 +29,7 @@ from mcpd.bridge.upstream import Upstream
 from mcpd.config import Config
 from mcpd.daemons import runtime
 from mcpd.errors import ConfigError, Error, StoreUnavailable
+from mcpd.ports import Ports
 from mcpd.protocol.http import HttpRequest
 from mcpd.store import clients, schema
 from mcpd.store.database import Database, store_errors
@@ -141,14 +142,14 @@ class Daemon:
     def _begin(self) -> None:
         config = self._config
         settings = config.websocket
-        fleet = Fleet(self._arguments.agents)
+        fleet = Fleet(self._arguments.agents, ports=self._config.ports)
         is_open = config.access.loopback == "open"
         self._registry = Registry(
             settings,
             Callers(config.access.admin_group, open_loopback=is_open, agent_users=fleet.users),
             OriginGuard(config.server.allowed_hosts, config.server.allowed_origins),
             self._refused,
-            {"/ws-config": _ws_config},
+            {"/ws-config": partial(_ws_config, self._config.ports)},
             self._verify,
         )
         feed = Feed(Log(self._db), settings.max_behind)
@@ -266,11 +267,11 @@ class Daemon:
         os._exit(0)
 
 
-def _ws_config(request: HttpRequest) -> bytes:
+def _ws_config(ports: Ports, request: HttpRequest) -> bytes:
     """Say where the WebSocket is, as the old system's clients ask."""
-    host = request.header(b"host") or "localhost:8100"
+    host = request.header(b"host")
     config = {
-        "ws_enabled": True, "ws_url": f"ws://{host}", "polling_fallback": True,
+        "ws_enabled": True, "ws_url": f"ws://{host}" if host else ports.ws_url, "polling_fallback": True,
         "polling_interval": 10_000, "reconnect_interval": 5_000,
     }  # fmt: skip
     return orjson.dumps(config)
