@@ -12,6 +12,9 @@ import orjson
 
 from mcpd.store.database import Database, Row
 
+RESTORED = "database.restored"
+"""The topic of the event at which an older database went on (store/succession.py)."""
+
 Wanted = Callable[[Row], bool]
 _PAGE = 500
 _SEARCHED = 10_000
@@ -105,6 +108,20 @@ def removed_to(db: Database) -> int:
 def oldest(db: Database) -> int:
     """Return the number from which on no event is missing: behind those that retention has removed."""
     return removed_to(db) + 1
+
+
+def restored_in(db: Database, seq: int, until: int) -> int | None:
+    """Return the number of the last event behind *seq* and up to *until* at which an older database went on."""
+    found: int | None = db.value(
+        "SELECT max(seq) FROM events WHERE seq > ? AND seq <= ? AND topic = ?", (seq, until, RESTORED)
+    )
+    return found
+
+
+def restorations(db: Database) -> list[tuple[int, int]]:
+    """Return the number of each event at which an older database went on, and the one before it there, newest first."""
+    rows = db.rows("SELECT seq, data ->> 'after' FROM events WHERE topic = ? ORDER BY seq DESC", (RESTORED,))
+    return [(int(seq), int(after)) for seq, after in rows]
 
 
 def remove_to(db: Database, seq: int) -> int:

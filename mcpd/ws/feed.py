@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mcpd.errors import StoreUnavailable
+from mcpd.store.events import RESTORED
+from mcpd.ws import messages
 from mcpd.ws.log import Entry, Log
 from mcpd.ws.topics import Subscription
 from mcpd.ws.wire import Codec
@@ -81,6 +83,8 @@ def frames_of(entries: Sequence[Entry], subscription: Subscription, codec: Codec
     """Return the frames that tell those of *entries* that *subscription* asks for."""
     frames = []
     for entry in entries:
+        if entry.topic == RESTORED:
+            frames.append(codec.text(messages.lagged(None, entry.seq - 1)))
         form = subscription.form_of(entry.topic, entry.agent)
         if form is not None:
             frames.append(entry.frame(form, codec))

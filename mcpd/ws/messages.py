@@ -70,7 +70,7 @@ def heartbeat(now_s: float) -> bytes:
 def lagged(first: int | None, last: int) -> bytes:
     """Return the message that says that the events from number *first* to *last* will not be told.
 
-    *first* is None where the numbers began anew, since the database was replaced.
+    *first* is None where an older database has taken the other's place, by which what was told before may not hold.
     """
     return orjson.dumps(
         {"type": "lagged", "from": first, "to": last, "lost": None if first is None else last - first + 1}
