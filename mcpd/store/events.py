@@ -40,6 +40,12 @@ SELECT
 FROM resource_access_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"""  # noqa: S608
 
 
+_COUNTS = f"""
+SELECT topic, agent, count(*)
+FROM (SELECT * FROM ({_STATED}) UNION ALL SELECT * FROM ({_CALLS}) UNION ALL SELECT * FROM ({_READS}))
+GROUP BY topic, agent"""  # noqa: S608
+
+
 def add(db: Database, now_us: int, topic: str, agent: str | None, data: Mapping[str, object]) -> None:
     """Append an event of *topic* about *agent*."""
     db.execute(
@@ -64,6 +70,13 @@ def since(db: Database, seq: int, limit: int, *, derived: bool = True) -> list[R
     if derived and read > after:
         rows += db.rows(_READS, (after, last, limit))
     return sorted(rows)[:limit]
+
+
+def counts(db: Database, seq: int, last: int) -> list[tuple[str, str | None, int]]:
+    """Return how many events there are behind number *seq* and up to *last*, by topic and agent."""
+    after = max(seq, *db.rows("SELECT merged_after, removed_to FROM event_log")[0])
+    rows = db.rows(_COUNTS, (seq, last, -1, after, last, -1, after, last, -1))
+    return [(topic, agent, number) for topic, agent, number in rows]
 
 
 def latest(db: Database, wanted: Wanted, limit: int, *, derived: bool = True) -> list[Row]:
