@@ -64,9 +64,9 @@ class Notifier:
         daemon.notify(f"FDSTORE=1\nFDNAME={name}", fds=[sock.fileno()])
 
     def store(self, name: str, fds: Sequence[int]) -> None:
-        """Put the descriptors *fds* into the manager's store, all under *name*."""
+        """Put the descriptors *fds* into the manager's store, all under *name*, even where nobody has the other end."""
         for start in range(0, len(fds), _MAX_FDS):
-            daemon.notify(f"FDSTORE=1\nFDNAME={name}", fds=list(fds[start : start + _MAX_FDS]))
+            daemon.notify(f"FDSTORE=1\nFDPOLL=0\nFDNAME={name}", fds=list(fds[start : start + _MAX_FDS]))
 
     def barrier(self, timeout_s: float) -> bool:
         """Wait until the manager has taken all that it was told (sd_notify_barrier(3)); False if it has not by then."""

@@ -128,13 +128,13 @@ class Daemon:
         listen += [runtime.bind(address) for address in self._arguments.listen]
         if not listen:
             raise ConfigError(f"no sockets: start {NAME} by its socket unit, systemd-socket-activate or with --listen")
-        connections = [socket.socket(fileno=fd) for name, fd in passed if name == handover.SOCKET]
+        connections = handover.unpack([fd for name, fd in passed if name == handover.BOX])
         files = [fd for name, fd in passed if name == handover.STATE]
         records = handover.read(files)
         for fd in files:
             os.close(fd)
         # Not later: what is told from now on must not be told again by the next process, should this one be killed.
-        self._notifier.forget_sockets(handover.SOCKET)
+        self._notifier.forget_sockets(handover.BOX)
         self._notifier.forget_sockets(handover.STATE)
         return listen, connections, records
 
@@ -258,7 +258,7 @@ class Daemon:
         exported = [found for connection in connections if (found := connection.export()) is not None]
         records = {handover.cookie(socket.socket(fileno=os.dup(fd))): record for fd, record in exported}
         self._notifier.store(handover.STATE, [handover.write(records)])
-        self._notifier.store(handover.SOCKET, [fd for fd, _ in exported])
+        self._notifier.store(handover.BOX, [box.detach() for box in handover.pack([fd for fd, _ in exported])])
         if not self._notifier.barrier(_BARRIER_S):
             self._log.warning("the service manager does not say that it has the connections")
         self._log.info("left %d connections with the service manager", len(exported))
