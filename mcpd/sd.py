@@ -10,6 +10,7 @@ import logging
 import os
 import select
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -83,6 +84,17 @@ class Notifier:
     def forget_sockets(self, name: str) -> None:
         """Have the manager close what it stores under *name*; our own copies stay open."""
         self._notifier.notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
+
+def job_of(unit: str, timeout_s: float) -> str | None:
+    """Return what the manager is doing to *unit*, such as stop or restart; None for nothing, or if it does not say."""
+    command = ["systemctl", "--no-pager", "--plain", "--no-legend", "list-jobs", unit]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout_s)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    jobs = [line.split() for line in done.stdout.splitlines()]
+    return next((job[2] for job in jobs if len(job) > 2 and job[1] == unit), None)
 
 
 def watchdog_interval_s() -> float | None:

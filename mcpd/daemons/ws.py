@@ -48,6 +48,8 @@ from mcpd.ws.streams import Meter, Streams
 
 NAME = "mcpd-ws"
 RPC = "/run/mcpd/mcp.sock"
+_UNIT = f"{NAME}.service"
+_JOB_TIMEOUT_S = 2.0
 _RPC_TIMEOUT_S = 30.0
 _BACKLOG = 4096
 _BARRIER_S = 5.0
@@ -230,11 +232,16 @@ class Daemon:
         loop = asyncio.get_running_loop()
         limit_s = loop.time() + self._config.server.drain_timeout_s
         connections = [connection for connection in self._registry.connections if isinstance(connection, Connection)]
+        code, reason = CloseCode.SERVICE_RESTART, "mcpd-ws is stopping; connect again"
         if self._notifier.can_store():
-            await self._settle(connections, limit_s)
-            self._hand_over(connections)
+            # Whatever else it is, or cannot be found out, may be a restart.
+            if await asyncio.to_thread(sd.job_of, _UNIT, _JOB_TIMEOUT_S) != "stop":
+                await self._settle(connections, limit_s)
+                self._hand_over(connections)
+            await self._answered(connections, limit_s)
+            code, reason = CloseCode.GOING_AWAY, "mcpd-ws was stopped"
         for connection in connections:
-            connection.close(CloseCode.SERVICE_RESTART, "mcpd-ws is stopping; connect again")
+            connection.close(code, reason)
         while (self._registry.connections or self._room.tasks) and loop.time() < limit_s:  # noqa: ASYNC110
             await asyncio.sleep(_STEP_S)
 
@@ -243,12 +250,16 @@ class Daemon:
         self._registry.resting = True
         for connection in connections:
             connection.hold(held=True)
+        for session in await self._answered(connections, limit_s):
+            await session.rest()
+
+    async def _answered(self, connections: Sequence[Connection], limit_s: float) -> list[Session]:
+        """Wait until what is under way on *connections* is answered, but no longer than *limit_s*; return who asked."""
         sessions = [connection.session for connection in connections if connection.session is not None]
         loop = asyncio.get_running_loop()
         while loop.time() < limit_s and any(session.is_busy() for session in sessions):  # noqa: ASYNC110
             await asyncio.sleep(_STEP_S)
-        for session in sessions:
-            await session.rest()
+        return sessions
 
     def _hand_over(self, connections: Sequence[Connection]) -> None:
         """Leave *connections* with the service manager, and end.

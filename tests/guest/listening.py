@@ -54,7 +54,7 @@ class Client:
                     self.seqs.append(message["seq"])
                 elif message["type"] in ("lagged", "error"):
                     self.closed = str(message)
-            self.closed = "closed well"
+            self.closed = f"{self.connection.close_code} {self.connection.close_reason}"
         except ConnectionClosed as closed:
             self.closed = str(closed)
 

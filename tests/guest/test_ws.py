@@ -154,6 +154,32 @@ def test_restarts_under_load_close_nothing_and_lose_nothing(guest: Guest) -> Non
     assert guest.show("mcpd-ws", "NFileDescriptorStore") == "0"
 
 
+def restart(guest: Guest, *units: str) -> None:
+    before = guest.show("mcpd-ws", "MainPID")
+    guest.exec("systemctl", "restart", *units)
+    eventually(lambda: guest.show("mcpd-ws", "MainPID") not in (before, "0"))
+
+
+def test_whatever_may_be_a_restart_closes_nothing(guest: Guest) -> None:
+    """One of what it hangs on is one of it, too; and it cannot ask which it is without a bus."""
+    with listeners(guest, 2) as heard:
+        for number, unit in enumerate(("mcp.target", "mcpd-ws.socket", "mcpd-migrate.service")):
+            restart(guest, unit)
+            assert guest.call("log_activity", agent="a", activity=f"x{number}", category="task").status == 200
+        guest.exec("systemctl", "stop", "dbus.socket", "dbus.service")
+        restart(guest, "mcpd-ws.service")
+        guest.exec("systemctl", "start", "dbus.socket", "dbus.service")
+    assert (heard.closed, heard.wrong, heard.counts) == ([], [], [3, 3])
+
+
+def test_a_stop_says_so(guest: Guest) -> None:
+    for unit in ("mcpd-ws.service", "mcp.target"):
+        with listeners(guest, 2, idle=2) as heard:
+            guest.exec("systemctl", "stop", unit)
+        guest.exec("systemctl", "start", "mcp.target")
+        assert heard.closed == ["1001 mcpd-ws was stopped"] * 4
+
+
 def test_upgrades_close_nothing_and_lose_nothing(guest: Guest, packages: Packages) -> None:
     with listeners(guest) as heard:
         before = guest.show("mcpd-ws", "MainPID")
