@@ -94,7 +94,7 @@ def _cutovers(status: dict[str, Any]) -> Any:
         )
         for each in status["cutovers"]
     ]
-    return output.table("Switches", ("direction", "state", "began", "port 8099 refused for", "why"), rows)
+    return output.table("Switches", ("direction", "state", "began", "callers refused for", "why"), rows)
 
 
 def _sessions(status: dict[str, Any]) -> Iterator[Any]:

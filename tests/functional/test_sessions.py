@@ -20,6 +20,7 @@ from mcpd.ctl.cutover.adopting import Adopter, Outcome
 from mcpd.ctl.cutover.record import Record
 from mcpd.ctl.cutover.sessions import Session
 from mcpd.errors import AgentFailed
+from mcpd.ports import DEFAULTS
 from tests.functional.conftest import MakeDaemon
 from tests.functional.terminals import wait_until
 from tests.functional.test_mcpctl import NOBODY, answer, at, mcpctl
@@ -128,7 +129,7 @@ def test_what_starts_in_a_session_is_led_to_mcpd_and_nothing_is_typed(server: Se
     session = found(server)["claude-testing"]
     before = sessions.text_of(session)
     said: list[str] = []
-    adopting.export([session], AGENTS, "/var/lib/mcpd/mcp.db", said.append)
+    adopting.export([session], AGENTS, "/var/lib/mcpd/mcp.db", DEFAULTS, said.append)
     out = server.home / "environment"
     server.tmux("new-window", "-d", "-t", "claude-testing", f"env >{out}.new; mv {out}.new {out}")
     wait_until(out.exists, "a new window has started")
@@ -137,7 +138,7 @@ def test_what_starts_in_a_session_is_led_to_mcpd_and_nothing_is_typed(server: Se
     assert environment["AGENT_NAME"] == environment["CLAUDE_AGENT_NAME"] == "testing"
     assert (environment["MCP_SERVER"], environment["MCP_WS_URL"]) == ("http://localhost:8099", "ws://localhost:8100")
     assert sessions.text_of(session) == before
-    adopting.export([session], AGENTS, "/tmp/mcp_state.db", said.append)
+    adopting.export([session], AGENTS, "/tmp/mcp_state.db", DEFAULTS, said.append)
     assert "MCP_DB_PATH=/tmp/mcp_state.db" in server.tmux("show-environment", "-t", "claude-testing")
     assert said == []
 
@@ -190,7 +191,7 @@ def test_a_server_that_is_gone_has_no_sessions_and_is_named_in_an_error(server: 
     with pytest.raises(AgentFailed, match=f"tmux at {server.socket}: "):
         sessions.text_of(session)
     said: list[str] = []
-    adopting.export([session], AGENTS, "/x", said.append)
+    adopting.export([session], AGENTS, "/x", DEFAULTS, said.append)
     assert [each.partition(": tmux")[0] for each in said] == [
         f"claude-testing of {session.user}: its environment stays"
     ]

@@ -23,6 +23,7 @@ from mcpd.agents.files import Agents
 from mcpd.ctl.cutover import sessions
 from mcpd.ctl.cutover.sessions import CLAUDE, SHELLS, Session
 from mcpd.errors import Error
+from mcpd.ports import Ports
 
 CONTINUE = "claude --continue || exec claude"
 LEFT, ADOPTED, FAILED = "left running", "adopted", "could not be adopted"
@@ -51,30 +52,32 @@ class Outcome:
         return {**facts, "saved": saved, "commands": list(self.commands), "notes": list(self.notes)}
 
 
-def variables(agent: str, cwd: str, database: str) -> dict[str, str]:
-    """Return the environment that agents of both systems read, which leads them to whoever has port 8099 now."""
+def variables(agent: str, cwd: str, database: str, ports: Ports) -> dict[str, str]:
+    """Return the environment that agents of both systems read, which leads them to whoever has *ports* now."""
     return {
         "AGENT_NAME": agent,
         "CLAUDE_AGENT_NAME": agent,
         "CLAUDE_PROJECT_DIR": cwd,
         "CLAUDE_HOOKS_DIR": f"{cwd}/.claude-hooks",
-        "MCP_SERVER": "http://localhost:8099",
-        "MCP_SERVER_URL": "http://localhost:8099",
-        "MCP_WEBSOCKET": "ws://localhost:8100",
-        "MCP_WS_URL": "ws://localhost:8100",
+        **ports.variables(),
         "MCP_ENABLED": "true",
         "MCP_BRIDGE_ENABLED": "true",
         "MCP_DB_PATH": database,
     }
 
 
-def export(found: Iterable[Session], described: Agents, database: str, say: Callable[[str], None]) -> None:
-    """Lead what starts in each of *found* from now on to *database*, mcpd's or the old one; *say* where that fails."""
+def export(
+    found: Iterable[Session], described: Agents, database: str, ports: Ports, say: Callable[[str], None]
+) -> None:
+    """Lead what starts in each of *found* from now on to who has *ports* now, whose *database* that is.
+
+    *say* where that fails.
+    """
     for session in found:
         agent = _agent(session, described)
         name = agent.name if agent else session.name.removeprefix(sessions.PREFIX)
         try:
-            sessions.export(session, variables(name, session.cwd, database))
+            sessions.export(session, variables(name, session.cwd, database, ports))
         except Error as error:
             say(f"{session.name} of {session.user}: its environment stays: {error.message}")
 

@@ -28,6 +28,11 @@ class Flow:
     record: Record
     say: Callable[[str], None]
 
+    @property
+    def port(self) -> int:
+        """What both systems listen on, one at a time."""
+        return self.settings.server.port
+
     def to_mcpd(self, direction: str, migrate: Callable[[], None]) -> Cutover:
         """Switch to mcpd; return the switch. *migrate* brings the old system's rows over.
 
@@ -38,17 +43,17 @@ class Flow:
         with self._alone():
             self._keep_baseline()
             migrate()
-            strays = old.strays(self.settings.legacy)
+            strays = old.strays(self.settings.legacy, self.port)
             noted = trail.begin(self.record, direction, self.say)
             self.say("switching to mcpd")
             try:
-                outage_us = switching.switch(switching.MCPD, _expect_mcpd, lambda: old.end(strays))
+                outage_us = switching.switch(switching.MCPD, self.port, self._expect_mcpd, lambda: old.end(strays))
             except Unreachable as error:
                 raise self._started_old_again(noted, error) from error
             complaints = [self._prefer(switching.MCPD), self._migrate_rest(migrate)]
             noted.change("switched", outage_us=outage_us, finished_us=now_us(), reason=_joined(complaints))
             self.lead_sessions(str(self.record.path))
-            self.say(f"mcpd answers; port 8099 refused callers for {outage_us / 1000:.0f} ms")
+            self.say(f"mcpd answers; port {self.port} refused callers for {outage_us / 1000:.0f} ms")
             return noted.switch
 
     def to_old(self, to: Path | None, reason: str | None, *, may_return: bool = True) -> Cutover:
@@ -59,29 +64,29 @@ class Flow:
         when the old system does not answer; then mcpd is started again if it served and *may_return*.
         """
         with self._alone():
-            served = _who_answers()
+            served = self._who_answers()
             if served == "legacy":
                 raise UsageError("the old system runs already; mcpctl rollback --forward leads to mcpd")
             snapshot = self._snapshot(to)
-            strays = old.strays(self.settings.legacy)
+            strays = old.strays(self.settings.legacy, self.port)
             noted = trail.begin_anyway(self.record, "rollback", self.say)
             kept = None if snapshot is None else self._restore(noted, snapshot)
             self.say("switching to the old system")
             try:
-                outage_us = switching.switch(switching.LEGACY, _expect_old, lambda: old.end(strays))
+                outage_us = switching.switch(switching.LEGACY, self.port, self._expect_old, lambda: old.end(strays))
             except Unreachable as error:
                 raise self._stayed(noted, error, kept, may_return=may_return and served == "mcpd") from error
             complaint = self._prefer(switching.LEGACY)
             reason = _joined([reason, complaint])
             noted.change("rolled back", outage_us=outage_us, finished_us=now_us(), reason=reason)
             self.lead_sessions(self.settings.legacy.database)
-            self.say(f"the old system answers; port 8099 refused callers for {outage_us / 1000:.0f} ms")
+            self.say(f"the old system answers; port {self.port} refused callers for {outage_us / 1000:.0f} ms")
             return noted.switch
 
     def lead_sessions(self, database: str) -> None:
         """Lead the old system's sessions to who has the ports now, whose *database* that is."""
         try:
-            adopting.export(sessions.everywhere(), agent_files.load(), database, self.say)
+            adopting.export(sessions.everywhere(), agent_files.load(), database, self.settings.ports, self.say)
         except Error as error:
             self.say(f"the sessions' environment stays: {error.message}")
 
@@ -99,7 +104,7 @@ class Flow:
         if self.record.baseline() is not None:
             return
         try:
-            found = latency.measure(BASELINE_REQUESTS, now_us())
+            found = latency.measure(BASELINE_REQUESTS, now_us(), self.port)
         except Unreachable:
             self.say("no baseline: the old system does not answer")
             return
@@ -131,7 +136,7 @@ class Flow:
         noted.change("failed", finished_us=now_us(), reason=error.message)
         self.say(f"{error.message}; starting the old system again")
         try:
-            switching.switch(switching.LEGACY, _expect_old)
+            switching.switch(switching.LEGACY, self.port, self._expect_old)
         except Unreachable as again:
             return Unreachable(f"{error.message}; nor does the old system: {again.message}")
         self._prefer(switching.LEGACY)
@@ -146,7 +151,7 @@ class Flow:
             return Unreachable(f"{message}; mcpd did not serve, or is damaged, and is not started again")
         self.say(f"{error.message}; starting mcpd again")
         try:
-            switching.switch(switching.MCPD, _expect_mcpd)
+            switching.switch(switching.MCPD, self.port, self._expect_mcpd)
         except Unreachable as again:
             return Unreachable(f"{message}; nor does mcpd answer: {again.message}")
         self._prefer(switching.MCPD)
@@ -185,23 +190,20 @@ class Flow:
             self.say(f"what was there is {kept}")
         return kept
 
+    def _who_answers(self) -> str | None:
+        try:
+            return latency.ask(self.port)
+        except Unreachable:
+            return None
+
+    def _expect_mcpd(self) -> None:
+        if latency.ask(self.port) != "mcpd":
+            raise Unreachable(f"port {self.port} is answered by the old system")
+
+    def _expect_old(self) -> None:
+        if latency.ask(self.port) != "legacy":
+            raise Unreachable(f"port {self.port} is answered by mcpd")
+
 
 def _joined(complaints: list[str | None]) -> str | None:
     return "; ".join(filter(None, complaints)) or None
-
-
-def _who_answers() -> str | None:
-    try:
-        return latency.ask()
-    except Unreachable:
-        return None
-
-
-def _expect_mcpd() -> None:
-    if latency.ask() != "mcpd":
-        raise Unreachable("port 8099 is answered by the old system")
-
-
-def _expect_old() -> None:
-    if latency.ask() != "legacy":
-        raise Unreachable("port 8099 is answered by mcpd")

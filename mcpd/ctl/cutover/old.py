@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcpd.config import Legacy
-from mcpd.ctl.checks.ports import RPC_PORT
 from mcpd.ctl.cutover import switching
 from mcpd.errors import ConfigError, Unreachable
 
@@ -52,14 +51,14 @@ def install(legacy: Legacy) -> None:
     switching.systemctl("enable", *sorted(wanted))
 
 
-def strays(legacy: Legacy) -> list[psutil.Process]:
-    """Return who holds the port but is no unit; raises ``Unreachable`` if that is not of the old system's directory."""
+def strays(legacy: Legacy, port: int) -> list[psutil.Process]:
+    """Return who holds *port* but is no unit; raises ``Unreachable`` if that is not of the old system's directory."""
     import psutil
 
     directory = str(check(legacy).resolve())
     found = []
     for connection in psutil.net_connections("tcp"):
-        if connection.status != psutil.CONN_LISTEN or connection.laddr[1:2] != (RPC_PORT,):
+        if connection.status != psutil.CONN_LISTEN or connection.laddr[1:2] != (port,):
             continue
         if connection.pid in (None, 1):
             continue
@@ -69,7 +68,7 @@ def strays(legacy: Legacy) -> list[psutil.Process]:
                 continue
             if not _is_from(process, directory):
                 raise Unreachable(
-                    f"port {RPC_PORT} is held by {process.name()} (pid {process.pid}), which is not of {directory};"
+                    f"port {port} is held by {process.name()} (pid {process.pid}), which is not of {directory};"
                     " stop it, then try again"
                 )
             found.append(process)

@@ -53,21 +53,21 @@ def test_systemd_is_told_of_exactly_the_scripts_that_are_configured(
     assert asked == [("daemon-reload",), ("enable", "mcp-legacy@server.py.service")]
 
 
-def test_only_the_old_system_s_own_processes_are_ended(legacy: Legacy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_old_system_s_own_processes_are_ended(legacy: Legacy) -> None:
     script = "import socket, time\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1], flush=True)\n"
     for directory, is_ours in ((legacy.directory, True), ("/", False)):
         command = [sys.executable, "-c", f"{script}time.sleep(100)"]
         with subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            monkeypatch.setattr(old, "RPC_PORT", int(process.stdout.readline()))
+            port = int(process.stdout.readline())
             if is_ours:
-                found = old.strays(legacy)
+                found = old.strays(legacy, port)
                 assert [each.pid for each in found] == [process.pid]
                 assert process.poll() is None, "to look ends nobody"
                 old.end(found)
                 old.end(found)
-                assert old.strays(legacy) == []
+                assert old.strays(legacy, port) == []
             else:
                 with pytest.raises(Unreachable, match=f"pid {process.pid}"):
-                    old.strays(legacy)
+                    old.strays(legacy, port)
                 process.kill()

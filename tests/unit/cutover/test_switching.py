@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from functools import partial
 
 import pytest
 
@@ -27,8 +26,7 @@ def test_the_outage_begins_with_who_lets_go_of_the_port_first(monkeypatch: pytes
         time.sleep(0.3)
 
     monkeypatch.setattr(switching, "systemctl", systemctl)
-    monkeypatch.setattr(switching, "Knocker", partial(switching.Knocker, port))
-    outage_us = switching.switch(switching.MCPD, lambda: None, let_go)
+    outage_us = switching.switch(switching.MCPD, port, lambda: None, let_go)
     listeners.pop().close()
     assert 390_000 < outage_us < 5_000_000
     assert [words[0] for words in asked] == ["reset-failed", "start"]
