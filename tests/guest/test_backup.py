@@ -82,8 +82,9 @@ def test_a_backup_keeps_what_agents_have_on_their_screens(guest: Guest) -> None:
     assert agent["cwd"] == agent["workdir"] == "/var/lib/mcp-agents/backend-api"
     assert "claude-testing is not running" in found["testing"]["unseen"]
     assert "on the screen 42" in guest.exec("mcpctl", "backup", "show", shown["path"], "backend-api")
-    sockets = ["mcpd-ttyd-control.socket", "mcpd-ttyd-manager.socket", "mcp-terminal@*.socket"]
-    guest.exec("systemctl", "stop", *sockets, "mcpd-ttyd-manager.service")  # with a socket left it may come again
+    # Who watches the agent would have the manager started again.
+    guest.exec("systemctl", "stop", "mcp-watch@backend-api.service")
+    guest.exec("systemctl", "stop", "mcpd-ttyd-control.socket", "mcpd-ttyd-manager.service")
     guest.exec("systemctl", "start", UNIT)
     absent = json.loads(guest.exec("mcpctl", "--json", "backup", "show"))["agents"]
     assert [a["unseen"] for a in absent if "mcpd-ttyd-manager cannot be reached" not in a["unseen"]] == []
