@@ -122,7 +122,7 @@ def _program_version(command: list[str]) -> str | None:
 
 
 def check_file(path: Path) -> None:
-    """Raise unless *path* is a regular file that we may read: ``UsageError``, ``AccessDenied`` or ``SourceUnusable``."""
+    """Raise unless *path* is a regular file we may read: ``UsageError``, ``AccessDenied`` or ``SourceUnusable``."""
     if path.is_dir():
         raise UsageError(f"{path}: is a directory; expected the database file in it, such as {path / 'mcp_state.db'}")
     try:
