@@ -24,7 +24,7 @@ from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavaila
 from mcpd.legacy import mapping, report, rows
 from mcpd.legacy.report import Report, SourceReport, TableReport, VerificationFailed
 from mcpd.legacy.rows import Torn
-from mcpd.store import audit, events, foreign, legacy, schema, staging
+from mcpd.store import audit, earlier, events, foreign, legacy, schema, staging
 from mcpd.store.database import Database, store_errors
 from mcpd.store.foreign import Foreign, Table
 from mcpd.store.staging import Stage, Staged
@@ -115,6 +115,7 @@ def _run(job: Job, db: Database, scratch: Path, progress: Progress) -> Report:
         stage.close()
         with staging.attached(db, scratch / "stage.db"):
             if not staging.is_empty(db):
+                earlier.relate(db, [str(path) for path in job.sources])
                 _take_over(job, db, copies, result, progress)
     finally:
         for copy in copies:
