@@ -62,6 +62,7 @@ def _own(call: Call, arguments: RegisterComponent) -> None:
 
 class FindComponentOwner(Arguments, frozen=True):
     component: Annotated[ComponentName, Meta(description="The component's name.")]
+    type: ComponentName | UnsetType = UNSET
 
 
 class Owner(Result):
@@ -72,7 +73,10 @@ class Owner(Result):
 
 
 def _find_component_owner(call: Call, arguments: FindComponentOwner) -> Owner:
-    component = components.find(call.db, arguments.component)
+    if arguments.type is UNSET:
+        component = components.find(call.db, arguments.component)
+    else:
+        component = components.find_of_type(call.db, arguments.component, arguments.type)
     if component is None:
         return Owner(success=True, found=False)
     return Owner(
