@@ -14,7 +14,7 @@ from mcpd.store import activities, agents, claims, components, names, terminals
 from mcpd.store.agents import Agent
 from mcpd.store.claims import Claim
 from mcpd.store.terminals import LiveState
-from mcpd.times import rfc3339
+from mcpd.times import rfc3339, stated
 
 MAX_CLAIMS = 500
 RECENT = 50
@@ -30,7 +30,7 @@ def _agent(reading: Reading, uri: str, value: str, described: Callable[[], Colle
             "agent": value,
             "status": None if agent is None else agent.status,
             "current_task": None if agent is None else agent.current_task,
-            "last_seen": None if agent is None else rfc3339(agent.last_seen_us),
+            "last_seen": None if agent is None else stated(agent.last_seen_us),
             "live": None if live is None else _live(live),
             "claims": [_claim(claim) for claim in held],
         }
@@ -51,8 +51,8 @@ def _config(reading: Reading, uri: str, value: str) -> Content:
             "status": agent.status,
             "capabilities": _json(agent.capabilities),
             "metadata": _json(agent.metadata),
-            "registered": rfc3339(agent.created_us),
-            "last_seen": rfc3339(agent.last_seen_us),
+            "registered": stated(agent.created_us),
+            "last_seen": stated(agent.last_seen_us),
         }
     )
 
@@ -69,8 +69,8 @@ def _component(reading: Reading, uri: str, value: str) -> Content:
             "version": component.version,
             "paths": claims.paths_of_component(reading.db, component.name),
             "metadata": _json(component.metadata),
-            "created": rfc3339(component.created_us),
-            "updated": rfc3339(component.updated_us),
+            "created": stated(component.created_us),
+            "updated": stated(component.updated_us),
         }
     )
 
@@ -94,7 +94,7 @@ def _find(reading: Reading, uri: str, name: str) -> Agent:
 
 
 def _claim(claim: Claim) -> dict[str, Any]:
-    shown = {"mode": claim.mode, claim.kind: claim.target, "reason": claim.reason, "since": rfc3339(claim.since_us)}
+    shown = {"mode": claim.mode, claim.kind: claim.target, "reason": claim.reason, "since": stated(claim.since_us)}
     if claim.kind == "path" and claim.component is not None:
         shown["component"] = claim.component
     return shown

@@ -50,7 +50,8 @@ def _find_changed(db: Database, paths: Sequence[str]) -> None:
             " AND new.source_table = old.source_table AND new.target_table = old.target_table"
             " JOIN main.migration_sources ON migration_sources.id = old.source_id"
             " JOIN stage.sources ON sources.place = new.source AND sources.path = migration_sources.path"
-            f" JOIN stage.{table} AS s ON s.row = new.id JOIN main.{table} AS ours ON ours.id = old.target_key AND {same}"
+            f" JOIN stage.{table} AS s ON s.row = new.id"
+            f" JOIN main.{table} AS ours ON ours.id = old.target_key AND {same}"
             f" WHERE old.outcome = 'migrated' AND old.target_table = '{table}'"
             f" AND (s.{at} <> 0 OR new.source_key GLOB '*[^0-9]*') GROUP BY new.id) GROUP BY id"
         )

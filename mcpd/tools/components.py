@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from mcpd.errors import ToolFailed
 from mcpd.store import claims, components
 from mcpd.store.components import Component
-from mcpd.times import rfc3339
+from mcpd.times import stated
 from mcpd.tools import paths
 from mcpd.tools.base import AgentName, Arguments, Call, ComponentName, Paths, Result, Tool
 
@@ -84,7 +84,7 @@ def _find_component_owner(call: Call, arguments: FindComponentOwner) -> Owner:
         found=True,
         owner=component.owner,
         status=component.status,
-        updated=rfc3339(component.updated_us),
+        updated=stated(component.updated_us) or UNSET,
     )
 
 

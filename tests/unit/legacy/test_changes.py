@@ -61,7 +61,9 @@ def test_a_decision_that_was_made_since_is_made_here_too(tmp_path: Path, target:
 def test_an_activity_that_was_changed_is_the_same_activity(
     schema: str, tmp_path: Path, target: Path, migrate: Migrate
 ) -> None:
-    row = f"INSERT INTO activities (id, agent, timestamp, activity, category, status) VALUES (1, 'a', '{AT}', 'x', 't', "
+    row = (
+        f"INSERT INTO activities (id, agent, timestamp, activity, category, status) VALUES (1, 'a', '{AT}', 'x', 't', "
+    )
     source = make(tmp_path / "old.db", schema, f"{row} 'in_progress')")
     migrate(source)
     for status in ("blocked", "completed"):
@@ -145,7 +147,11 @@ def test_components_of_one_name_and_two_types_are_two(tmp_path: Path, target: Pa
         component("/api/auth", "unknown", "master", "2025-09-18T09:00:00", 2),
     )
     migrate(source)
-    expected = {"/api/auth": ("testing", 1), "/api/auth (api)": ("backend-api", 3), "/api/auth (unknown)": ("master", 2)}
+    expected = {
+        "/api/auth": ("testing", 1),
+        "/api/auth (api)": ("backend-api", 3),
+        "/api/auth (unknown)": ("master", 2),
+    }
     assert owners(target) == expected
     claimed = query(target, "SELECT agent, target FROM claims ORDER BY target")
     assert {row["target"]: row["agent"] for row in claimed} == {name: owner for name, (owner, _) in expected.items()}
@@ -226,7 +232,11 @@ def test_however_a_source_changes_between_runs_each_row_is_there_once(
         for _ in range(chance.randrange(1, 8)):
             key = chance.choice([f"new{len(rows)}", *rows])
             made = {"agent": chance.choice("ab"), "timestamp": f"2025-09-18T10:00:{len(rows):02}"}
-            row = rows.get(key, made) | {"activity": chance.choice("xyz"), "category": "t", "status": chance.choice("pq")}
+            row = rows.get(key, made) | {
+                "activity": chance.choice("xyz"),
+                "category": "t",
+                "status": chance.choice("pq"),
+            }
             while (key, *row.values()) in seen:  # what was there before is known, and stays what it became
                 row["activity"] += "x"
             rows[key] = row
