@@ -34,7 +34,7 @@ def find_of_type(db: Database, name: str, kind: str) -> Component | None:
     """
     row = db.one(
         f"SELECT {_COLUMNS} FROM components WHERE name IN (?1, ?1 || ' (' || ?2 || ')')"  # noqa: S608 - our own names
-        " AND coalesce(json_extract(metadata, '$.type'), ?2) = ?2 ORDER BY name = ?1 LIMIT 1",
+        " AND coalesce(type, ?2) = ?2 ORDER BY name = ?1 LIMIT 1",
         (name, kind),
     )
     return None if row is None else Component(*row)
