@@ -116,7 +116,7 @@ def _migration(job: Job, found: Flow) -> Callable[[], None]:
     def migrate() -> None:
         report = migration.run(job, lambda *_: None)
         rows = sum(table.new.rows for source in report.sources for table in source.tables)
-        found.say(f"migrated and verified: {rows} new rows")
+        found.say(f"migrated and verified: {rows} new rows; local times are those of {job.timezone}")
 
     return migrate
 

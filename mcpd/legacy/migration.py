@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
+from typing import Literal
 
 import orjson
 
@@ -32,6 +33,7 @@ from mcpd.store.staging import Stage, Staged
 Progress = Callable[[str, int, int], None]
 """Told what is being done, and how many rows of how many."""
 
+ZoneFrom = Literal["--timezone", "last run", "machine"]
 LOCK_TIMEOUT_S = 30.0  # for the daemons to let us write; they commit many times a second
 _SCRATCH = ".mcpd-migrate-"
 _TOLD_EVERY = 2_000
@@ -40,13 +42,17 @@ _UNCHANGED = "nothing was changed"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to migrate and where to; *zone* is that of the sources' local timestamps, *snapshots* a directory."""
+    """What to migrate and where to; *zone* is that of the sources' local timestamps, *snapshots* a directory.
+
+    ``zone_from`` is who says that it is that zone.
+    """
 
     sources: tuple[Path, ...]
     target: Path
     zone: tzinfo
     timezone: str
     snapshots: Path
+    zone_from: ZoneFrom = "--timezone"
 
 
 @dataclass(frozen=True, slots=True)

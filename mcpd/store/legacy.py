@@ -62,6 +62,16 @@ def finish(db: Database, run_id: int, finished_us: int, report: str) -> None:
     db.execute("UPDATE migration_runs SET finished_us = ?, report = ? WHERE id = ?", (finished_us, report, run_id))
 
 
+def timezone(db: Database, path: str) -> str | None:
+    """Return the time zone in which the last run read the file at *path*, None if none has."""
+    row = db.one(
+        "SELECT timezone FROM migration_runs JOIN migration_sources ON run_id = migration_runs.id WHERE path = ?"
+        " ORDER BY run_id DESC LIMIT 1",
+        (path,),
+    )
+    return None if row is None else str(row[0])
+
+
 def stored(db: Database, first: int) -> Iterator[Row]:
     """Yield (source_id, source_table, row, copies) of the ledger's rows from id *first* on, one by one."""
     yield from db.connection.cursor().execute(

@@ -162,6 +162,35 @@ def test_status_plan_and_report_as_json(state: list[str], target: Path, tmp_path
         assert (shown.returncode, "activities" in shown.stdout) == (0, True)
 
 
+def test_the_time_zone_of_a_file_is_known_the_next_time(state: list[str], target: Path, tmp_path: Path) -> None:
+    source, other = tmp_path / "mcp_state.db", tmp_path / "mcp_system.db"
+    for path in (source, other):
+        many(path, 1)
+    zone = ["--timezone", "America/New_York"]
+    assert mcpctl("migrate", "--from", str(source), *zone, *state).returncode == 0
+    db = sqlite3.connect(source)
+    db.execute("INSERT INTO activities VALUES ('new', 'a', '2025-09-18T10:00:00', 'new', 'task', NULL, NULL)")
+    db.commit()
+    db.close()
+    plan = answer(mcpctl("--json", "migrate", "--from", str(source), "--plan", *state))
+    assert (plan["timezone"], plan["timezone_from"]) == ("America/New_York", "last run")
+    done = mcpctl("migrate", "--from", str(source), *state)
+    assert "as the last run read them" in done.stdout
+    db = sqlite3.connect(target)
+    assert db.execute("SELECT timestamp FROM activities WHERE activity = 'new'").fetchall() == [
+        ("2025-09-18 14:00:00.000",)
+    ]
+    db.close()
+    assert answer(mcpctl("--json", "migrate", "--from", str(other), "--plan", *state))["timezone_from"] == "machine"
+    db = sqlite3.connect(other)
+    db.execute("UPDATE activities SET activity = 'other'")
+    db.commit()
+    db.close()
+    assert mcpctl("migrate", "--from", str(other), "--timezone", "Europe/Rome", *state).returncode == 0
+    done = mcpctl("migrate", "--from", str(source), "--from", str(other), *state)
+    assert (done.returncode, "mcp_state.db in America/New_York" in done.stderr) == (64, True), done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
