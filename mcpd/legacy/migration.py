@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -115,8 +116,10 @@ def _run(job: Job, db: Database, scratch: Path, progress: Progress) -> Report:
         copies += (_snapshot(job, path, place, scratch, progress) for place, path in enumerate(job.sources))
         result.sources = [copy.report for copy in copies]
         stage = Stage(scratch / "stage.db")
-        known = (lambda _: False) if legacy.is_empty(db) else (lambda digest: legacy.is_known(db, digest))
+        is_first = legacy.is_empty(db)
         for place, copy in enumerate(copies):
+            path = copy.report.path
+            known = (lambda _: False) if is_first else partial(legacy.is_known, db, path=path)
             _stage_source(copy, place, job.zone, known, stage, progress)
         stage.close()
         with staging.attached(db, scratch / "stage.db"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from mcpd.store import staging
+from mcpd.store import legacy, staging
 from mcpd.store.database import Database, store_errors
 
 WITH_TYPE = "named with its type: a component of another type has that name"
@@ -24,25 +24,37 @@ def relate(db: Database, paths: Sequence[str]) -> None:
     """
     with store_errors():
         db.execute(
-            "CREATE TABLE stage.earlier (row INTEGER PRIMARY KEY, id INTEGER UNIQUE, target_table, target_key)"
+            "CREATE TABLE stage.earlier (row INTEGER PRIMARY KEY, id INTEGER UNIQUE, target_table, target_key);"
+            "CREATE TABLE stage.returned (id INTEGER PRIMARY KEY)"
         ).fetchall()
-        if db.value("SELECT EXISTS (SELECT 1 FROM main.legacy_rows)"):
-            _find_changed(db, paths)
         _name_components(db)
+        if not legacy.is_empty(db):
+            db.execute(
+                "INSERT INTO stage.returned SELECT l.id FROM stage.ledger JOIN main.legacy_rows AS l USING (digest)"
+            )
+            _find_changed(db, paths)
 
 
 def _find_changed(db: Database, paths: Sequence[str]) -> None:
-    """Fill ``stage.earlier``: staged rows of the file, table and key of an earlier one, made when and by whom it was.
+    """Fill ``stage.earlier``: staged rows of the file, table and key of an earlier one that are the same thing.
 
-    The old programs began anew whenever their file was gone, so a number that comes again says nothing by itself.
+    That is of the same name, or made when and by whom the earlier one was. The old programs began anew whenever their
+    file was gone, so a number that comes again says nothing by itself.
     """
     db.execute("CREATE TABLE stage.sources (place INTEGER PRIMARY KEY, path)").fetchall()
     for place, path in enumerate(paths):
         db.execute("INSERT INTO stage.sources VALUES (?, ?)", (place, path))
     db.execute("CREATE INDEX stage.ledger_by_key ON ledger (source_key, source_table)").fetchall()
-    for table, identity in staging.IDENTITY.items():
-        same = " AND ".join(f"ours.{column} IS s.{column}" for column in identity)
-        at = identity[0]
+    for table, columns in {**staging.NAMED, **staging.APPENDED}.items():
+        if not db.value(f"SELECT EXISTS (SELECT 1 FROM stage.{table})"):  # noqa: S608 - our own names
+            continue
+        same = f"old.target_key = s.{columns[0]}"
+        if table in staging.IDENTITY:
+            at, who = staging.IDENTITY[table]
+            same = (
+                f"(s.{at} <> 0 OR new.source_key GLOB '*[^0-9]*') AND EXISTS (SELECT 1 FROM main.{table} AS ours"  # noqa: S608
+                f" WHERE ours.id = old.target_key AND ours.{at} = s.{at} AND ours.{who} = s.{who})"
+            )
         db.execute(
             "INSERT INTO stage.earlier SELECT max(row), id, target_table, target_key FROM ("  # noqa: S608 - our own names
             " SELECT new.id AS row, max(old.id) AS id, old.target_table, old.target_key FROM main.legacy_rows AS old"
@@ -51,9 +63,7 @@ def _find_changed(db: Database, paths: Sequence[str]) -> None:
             " JOIN main.migration_sources ON migration_sources.id = old.source_id"
             " JOIN stage.sources ON sources.place = new.source AND sources.path = migration_sources.path"
             f" JOIN stage.{table} AS s ON s.row = new.id"
-            f" JOIN main.{table} AS ours ON ours.id = old.target_key AND {same}"
-            f" WHERE old.outcome = 'migrated' AND old.target_table = '{table}'"
-            f" AND (s.{at} <> 0 OR new.source_key GLOB '*[^0-9]*') GROUP BY new.id) GROUP BY id"
+            f" WHERE old.outcome = 'migrated' AND old.target_table = '{table}' AND {same} GROUP BY new.id) GROUP BY id"
         )
 
 

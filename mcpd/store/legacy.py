@@ -29,9 +29,21 @@ class Source:
     sha256: str
 
 
-def is_known(db: Database, digest: bytes) -> bool:
-    """Say whether the row of that digest was brought over before."""
-    return bool(db.rows("SELECT 1 FROM legacy_rows WHERE digest = ?", (digest,)))
+CHANGED_LATER = "the row was changed later"
+"""Why a row that was migrated is merged now."""
+
+
+def is_known(db: Database, digest: bytes, path: str) -> bool:
+    """Say whether the row of that digest was brought over before, and the file at *path* has not said otherwise since.
+
+    A row that is again what it was before it was changed is to be changed back.
+    """
+    row = db.one(
+        "SELECT outcome = 'merged' AND reason = ? AND path = ? FROM legacy_rows"
+        " JOIN migration_sources ON migration_sources.id = source_id WHERE digest = ?",
+        (CHANGED_LATER, path, digest),
+    )
+    return row is not None and not row[0]
 
 
 def is_empty(db: Database) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from mcpd.store import legacy
 from mcpd.store.database import Database, store_errors
 
 APPENDED: Mapping[str, tuple[str, ...]] = {
@@ -25,7 +26,7 @@ APPENDED: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Tables in which each staged row becomes a row of its own, with a new id."""
 
-IDENTITY: Mapping[str, tuple[str, ...]] = {
+IDENTITY: Mapping[str, tuple[str, str]] = {
     "activities": ("at_us", "agent"),
     "decisions": ("created_us", "proposed_by"),
     "conflicts": ("created_us", "agents"),
@@ -177,14 +178,19 @@ def _judge_named(db: Database, table: str) -> None:
 
 
 def _supersede(db: Database) -> None:
-    """Have the ledger say that rows of earlier runs gave way to what the stage says of them (``earlier``) now."""
+    """Have the ledger say that rows of earlier runs gave way to what the stage says of them (``earlier``) now.
+
+    What is again as it was before (``returned``) stands in the stage and leaves its old place.
+    """
+    db.execute("DELETE FROM main.legacy_rows WHERE id IN (SELECT id FROM stage.returned)")
     db.execute(
-        "UPDATE main.legacy_rows SET outcome = 'merged', reason = 'the row was changed later'"
-        " WHERE id IN (SELECT id FROM stage.earlier)"
+        "UPDATE main.legacy_rows SET outcome = 'merged', reason = ? WHERE id IN (SELECT earlier.id FROM stage.earlier"
+        " JOIN stage.ledger ON ledger.id = earlier.row WHERE outcome = 'migrated')",
+        (legacy.CHANGED_LATER,),
     )
     db.execute(
         "UPDATE stage.ledger SET target_key = earlier.target_key, reason = 'the row was changed since it was migrated'"
-        " FROM stage.earlier WHERE earlier.row = ledger.id"
+        " FROM stage.earlier WHERE earlier.row = ledger.id AND outcome = 'migrated'"
     )
 
 
