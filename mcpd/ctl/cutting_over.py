@@ -38,9 +38,13 @@ def cut_over(
     return resume(settings, number, now_us() + round(watch_s * 1e6), files, as_json=as_json)
 
 
+def _adopter(found: Flow) -> Adopter:
+    return Adopter(agent_files.load(), found.record.path, found.settings.ports)
+
+
 def deal(found: Flow, number: int | None, *, adopt: bool) -> list[Outcome]:
     """Lead the old system's sessions to mcpd, adopt those that can be if told; note and return what became of each."""
-    adopter = Adopter(agent_files.load(), found.record.path)
+    adopter = _adopter(found)
     outcomes = adopter.deal(sessions.everywhere(), adopt=adopt, say=found.say)
     found.record.keep_sessions(number, outcomes)
     if any(outcome.commands for outcome in outcomes):
@@ -51,7 +55,7 @@ def deal(found: Flow, number: int | None, *, adopt: bool) -> list[Outcome]:
 def show_sessions(settings: Config, *, adopt: bool, as_json: bool) -> None:
     """Print the old system's sessions and how to move them; adopt those that can be, if told."""
     found = flow(settings, as_json=True)
-    adopter = Adopter(agent_files.load(), found.record.path)
+    adopter = _adopter(found)
     outcomes = deal(found, None, adopt=True) if adopt else adopter.look(sessions.everywhere())
     if as_json:
         output.print_json([outcome.as_json() for outcome in outcomes])
@@ -96,7 +100,7 @@ def back(settings: Config, to: Path | None, reason: str | None, *, as_json: bool
     """Switch to the old system."""
     found = flow(settings, as_json=as_json)
     found.to_old(to, reason)
-    adopter = Adopter(agent_files.load(), found.record.path)
+    adopter = _adopter(found)
     for session in sessions.everywhere():
         for complaint in adopter.export(session, settings.legacy.database):
             found.say(f"{session.name} of {session.user}: {complaint}")

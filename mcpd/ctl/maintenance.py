@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
+from pathlib import Path
 from typing import Any
 
-from mcpd import config
+from mcpd import config, files
 from mcpd.ctl import output
 from mcpd.errors import StoreUnavailable
 from mcpd.times import stated
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it, on the database itself, as who may write or read it."""
     settings = config.load(arguments.config)
+    files.check_access(Path(settings.database.path), os.W_OK if arguments.action == "now" else os.R_OK)
     if arguments.action == "now":
         _now(settings, as_json=arguments.json)
     else:

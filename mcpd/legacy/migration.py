@@ -22,7 +22,7 @@ from typing import Literal
 import orjson
 
 from mcpd import __version__, files
-from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavailable
+from mcpd.errors import ConfigError, SourceUnusable, StoreUnavailable
 from mcpd.legacy import mapping, report, rows
 from mcpd.legacy.report import Report, SourceReport, TableReport, VerificationFailed
 from mcpd.legacy.rows import Torn
@@ -87,10 +87,9 @@ def run(job: Job, progress: Progress) -> Report:
 
 def open_target(path: Path) -> Database:
     """Return mcpd's own database at *path*; raises ``ConfigError`` where it is missing or of another schema."""
+    files.check_access(path, os.W_OK)
     if not path.exists():
         raise ConfigError(f"{path}: there is no database yet; systemctl start mcpd-migrate.service makes it")
-    if not os.access(path, os.W_OK):
-        raise AccessDenied(f"you may not write {path}; run as root: sudo mcpctl migrate …")
     found = Database(str(path), read_only=True)  # to open it for writing would change it, whoever's it is
     try:
         with store_errors():

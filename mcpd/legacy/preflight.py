@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from mcpd.errors import SourceUnusable, StoreUnavailable, UsageError
+from mcpd.errors import SourceUnusable, StoreUnavailable, UsageError, denied
 from mcpd.legacy import mapping, migration
 from mcpd.legacy.migration import Job
 from mcpd.store import foreign
@@ -119,7 +119,7 @@ def _check_file(path: Path) -> None:
     except FileNotFoundError as exc:
         raise UsageError(f"{path}: there is no such file") from exc
     except PermissionError as exc:
-        raise SourceUnusable(f"{path}: you may not read it; run as root: sudo mcpctl migrate …") from exc
+        raise denied(exc) from exc
     except OSError as exc:
         raise SourceUnusable(f"{path}: {exc.strerror}") from exc
 

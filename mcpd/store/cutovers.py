@@ -9,7 +9,7 @@ from mcpd.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Cutover:
-    """One switch: ``direction`` is cutover, rollback or forward; ``outage_us`` how long port 8099 refused callers.
+    """One switch: ``direction`` is cutover, rollback or forward; ``outage_us`` how long the port refused callers.
 
     ``sessions`` is what became of the old system's, a list as JSON; None where nobody looked.
     """

@@ -23,6 +23,7 @@ from mcpd.agents.files import Agents
 from mcpd.ctl.cutover import sessions
 from mcpd.ctl.cutover.sessions import CLAUDE, SHELLS, Session
 from mcpd.errors import Error
+from mcpd.ports import DEFAULTS, Ports
 
 CONTINUE = "claude --continue || exec claude"
 LEFT, ADOPTED, FAILED = "left running", "adopted", "could not be adopted"
@@ -51,17 +52,14 @@ class Outcome:
         return {**facts, "saved": saved, "commands": list(self.commands), "notes": list(self.notes)}
 
 
-def variables(agent: str, cwd: str, database: str) -> dict[str, str]:
-    """Return the environment that agents of both systems read, which leads them to whoever has port 8099 now."""
+def variables(agent: str, cwd: str, database: str, ports: Ports) -> dict[str, str]:
+    """Return the environment that agents of both systems read, which leads them to whoever has *ports* now."""
     return {
         "AGENT_NAME": agent,
         "CLAUDE_AGENT_NAME": agent,
         "CLAUDE_PROJECT_DIR": cwd,
         "CLAUDE_HOOKS_DIR": f"{cwd}/.claude-hooks",
-        "MCP_SERVER": "http://localhost:8099",
-        "MCP_SERVER_URL": "http://localhost:8099",
-        "MCP_WEBSOCKET": "ws://localhost:8100",
-        "MCP_WS_URL": "ws://localhost:8100",
+        **ports.variables(),
         "MCP_ENABLED": "true",
         "MCP_BRIDGE_ENABLED": "true",
         "MCP_DB_PATH": database,
@@ -70,10 +68,14 @@ def variables(agent: str, cwd: str, database: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Adopter:
-    """Deals with sessions for the agents that *described* has; *database* is mcpd's, beside which screens are kept."""
+    """Deals with sessions for the agents that *described* has; *database* is mcpd's, beside which screens are kept.
+
+    *ports* are where mcpd, or the old system, is reached.
+    """
 
     described: Agents
     database: Path
+    ports: Ports = DEFAULTS
 
     def deal(self, found: Iterable[Session], *, adopt: bool, say: Callable[[str], None]) -> list[Outcome]:
         """Return what became of each of *found*, whose environment leads to mcpd from now on; *adopt* them if told."""
@@ -97,7 +99,7 @@ class Adopter:
         agent = self._agent(session)
         name = agent.name if agent else session.name.removeprefix(sessions.PREFIX)
         try:
-            sessions.export(session, variables(name, session.cwd, database))
+            sessions.export(session, variables(name, session.cwd, database, self.ports))
         except Error as error:
             return (f"its environment stays: {error.message}",)
         return ()

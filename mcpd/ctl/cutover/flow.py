@@ -25,6 +25,11 @@ class Flow:
     record: Record
     say: Callable[[str], None]
 
+    @property
+    def port(self) -> int:
+        """What both systems listen on, one at a time."""
+        return self.settings.server.port
+
     def to_mcpd(self, direction: str, migrate: Callable[[], None]) -> int:
         """Switch to mcpd; return the number of the switch. *migrate* brings the old system's rows over.
 
@@ -34,18 +39,18 @@ class Flow:
         with self._alone():
             self._keep_baseline()
             migrate()
-            old.end_strays(self.settings.legacy)
+            old.end_strays(self.settings.legacy, self.port)
             number = self.record.begin(direction)
             self.say("switching to mcpd")
             try:
-                outage_us = switching.switch(switching.MCPD, lambda: _expect("mcpd"))
+                outage_us = switching.switch(switching.MCPD, self.port, lambda: self._expect("mcpd"))
             except Unreachable as error:
                 self._back(number, error)
                 raise
             migrate()
             switching.prefer(switching.MCPD)
             self.record.change(number, "switched", outage_us=outage_us, finished_us=now_us())
-            self.say(f"mcpd answers; port 8099 refused callers for {outage_us / 1000:.0f} ms")
+            self.say(f"mcpd answers; port {self.port} refused callers for {outage_us / 1000:.0f} ms")
             return number
 
     def to_old(self, to: Path | None, reason: str | None) -> int:
@@ -67,13 +72,13 @@ class Flow:
                     self.say(f"what was there is {kept}")
             self.say("switching to the old system")
             try:
-                outage_us = switching.switch(switching.LEGACY, lambda: _expect("legacy"))
+                outage_us = switching.switch(switching.LEGACY, self.port, lambda: self._expect("legacy"))
             except Unreachable as error:
                 self.record.change(number, "failed", finished_us=now_us(), reason=error.message)
                 raise Unreachable(f"{error.message}; journalctl -u 'mcp-legacy@*' says why") from error
             switching.prefer(switching.LEGACY)
             self.record.change(number, "rolled back", outage_us=outage_us, finished_us=now_us(), reason=reason)
-            self.say(f"the old system answers; port 8099 refused callers for {outage_us / 1000:.0f} ms")
+            self.say(f"the old system answers; port {self.port} refused callers for {outage_us / 1000:.0f} ms")
             return number
 
     @contextmanager
@@ -90,7 +95,7 @@ class Flow:
         if self.record.baseline() is not None:
             return
         try:
-            found = latency.measure(BASELINE_REQUESTS, now_us())
+            found = latency.measure(BASELINE_REQUESTS, now_us(), self.port)
         except Unreachable:
             self.say("no baseline: the old system does not answer")
             return
@@ -102,7 +107,7 @@ class Flow:
         """Start the old system again, since mcpd does not answer."""
         self.record.change(number, "failed", finished_us=now_us(), reason=error.message)
         self.say(f"{error.message}; starting the old system again")
-        switching.switch(switching.LEGACY, lambda: _expect("legacy"))
+        switching.switch(switching.LEGACY, self.port, lambda: self._expect("legacy"))
         switching.prefer(switching.LEGACY)
         self.record.change(number, "rolled back", reason=error.message)
 
@@ -122,8 +127,7 @@ class Flow:
             raise SourceUnusable(f"{database}: is missing or damaged, and no migration kept a snapshot of it")
         return kept[0]
 
-
-def _expect(server: str) -> None:
-    found = latency.ask()
-    if found != server:
-        raise Unreachable(f"port 8099 is answered by {'mcpd' if found == 'mcpd' else 'the old system'}")
+    def _expect(self, server: str) -> None:
+        found = latency.ask(self.port)
+        if found != server:
+            raise Unreachable(f"port {self.port} is answered by {'mcpd' if found == 'mcpd' else 'the old system'}")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mcpd import files
 from mcpd.config import Legacy
-from mcpd.ctl.checks.ports import RPC_PORT
 from mcpd.ctl.cutover import switching
 from mcpd.errors import ConfigError, SourceUnusable, Unreachable
 from mcpd.store.foreign import Foreign
@@ -50,13 +49,13 @@ def install(legacy: Legacy) -> None:
     switching.systemctl("enable", *sorted(wanted))
 
 
-def end_strays(legacy: Legacy) -> None:
-    """End who holds the port but is no unit, if it runs from the old system's directory; else raise ``Unreachable``."""
+def end_strays(legacy: Legacy, port: int) -> None:
+    """End who holds *port* but is no unit, if it runs from the old system's directory; else raise ``Unreachable``."""
     import psutil
 
     directory = str(check(legacy).resolve())
     for connection in psutil.net_connections("tcp"):
-        if connection.status != psutil.CONN_LISTEN or connection.laddr[1:2] != (RPC_PORT,):
+        if connection.status != psutil.CONN_LISTEN or connection.laddr[1:2] != (port,):
             continue
         if connection.pid in (None, 1):
             continue
@@ -65,7 +64,7 @@ def end_strays(legacy: Legacy) -> None:
             continue
         if not _is_from(process, directory):
             raise Unreachable(
-                f"port {RPC_PORT} is held by {process.name()} (pid {process.pid}), which is not of {directory};"
+                f"port {port} is held by {process.name()} (pid {process.pid}), which is not of {directory};"
                 " stop it, then try again"
             )
         process.terminate()

@@ -43,7 +43,7 @@ def watch(flow: Flow, number: int, until_us: int, files: Sequence[Path] | None) 
 
 def _look(flow: Flow, since_us: int, files: Sequence[Path] | None) -> Look:
     try:
-        p95_us: int | None = latency.measure(_REQUESTS, now_us()).p95_us
+        p95_us: int | None = latency.measure(_REQUESTS, now_us(), flow.port).p95_us
     except Unreachable:
         p95_us = None
     try:
