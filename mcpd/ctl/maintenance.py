@@ -11,7 +11,7 @@ from typing import Any
 from mcpd import config, files
 from mcpd.ctl import output
 from mcpd.errors import StoreUnavailable
-from mcpd.times import rfc3339
+from mcpd.times import stated
 
 HELP = "remove old events and what has expired, or say what is kept"
 
@@ -67,8 +67,8 @@ def _status(settings: config.Config, *, as_json: bool) -> None:
         "events": kept.events,
         "oldest": kept.oldest,
         "newest": kept.newest,
-        "oldest_time": None if kept.oldest_us is None else rfc3339(kept.oldest_us),
-        "last_removal": None if kept.last_removal_us is None else rfc3339(kept.last_removal_us),
+        "oldest_time": stated(kept.oldest_us),
+        "last_removal": stated(kept.last_removal_us),
     }
     if as_json:
         output.print_json(shown)
