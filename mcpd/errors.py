@@ -107,6 +107,17 @@ class AccessDenied(Error):
     code, http_status, exit_status = -32004, 403, EX_NOPERM
 
 
+def denied(exc: PermissionError | Error) -> AccessDenied:
+    """Return the answer where this user may not use a file, as *exc* has it: which, and what to do."""
+    if isinstance(exc, Error):
+        return AccessDenied(f"{exc.message}; {_AS_ROOT}")
+    where = f"{exc.filename2 or exc.filename}: " if exc.filename else ""
+    return AccessDenied(f"{where}{exc.strerror or exc}; {_AS_ROOT}")
+
+
+_AS_ROOT = "run as root, by sudo"
+
+
 class InsufficientScope(AccessDenied):
     """The caller may call, but this is not among what it may do; ``data`` names the scope that it would need."""
 
@@ -197,3 +208,13 @@ class SourceUnusable(Error):
     """A database that was to be read is missing, damaged or none at all."""
 
     exit_status = EX_DATAERR
+
+
+class SourceDamaged(SourceUnusable):
+    """What is in the file is no whole database; trying again will not help."""
+
+
+class SourceBusy(SourceUnusable):
+    """Somebody writes the database that was to be read; trying again will help."""
+
+    exit_status = EX_TEMPFAIL

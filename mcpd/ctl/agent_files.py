@@ -10,7 +10,8 @@ from typing import Any
 
 from mcpd.agents import edit, files, names, units
 from mcpd.agents.agent import MANAGER, Agent, Limits
-from mcpd.agents.keys import KEYS, LIMITS, RESERVED_PORTS
+from mcpd.agents.keys import KEYS, LIMITS
+from mcpd.agents.machine import Machine
 from mcpd.ctl import output
 from mcpd.ctl.checks import ports
 from mcpd.errors import AgentFailed, ConfigError, Error, UsageError
@@ -117,7 +118,7 @@ def limits(arguments: argparse.Namespace) -> None:
 
 
 def _port(wanted: int | None, found: files.Agents) -> int:
-    owners = RESERVED_PORTS | {agent.port: f"{agent.name}'s" for agent in found.agents.values()}
+    owners = Machine.here().ports.reserved() | {agent.port: f"{agent.name}'s" for agent in found.agents.values()}
     if wanted in owners:
         raise UsageError(f"port {wanted} is {owners[wanted]}")
     if wanted is None:

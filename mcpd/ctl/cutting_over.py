@@ -14,9 +14,10 @@ from mcpd.ctl.cutover import sessions, watch
 from mcpd.ctl.cutover.adopting import Adopter, Outcome
 from mcpd.ctl.cutover.flow import Flow
 from mcpd.ctl.cutover.record import Record, now_us
-from mcpd.errors import EX_REFUSED, UsageError
-from mcpd.legacy import migration
+from mcpd.errors import EX_DATAERR, EX_REFUSED, UsageError
+from mcpd.legacy import migration, preflight
 from mcpd.legacy.migration import Job
+from mcpd.store.cutovers import Cutover
 
 
 def flow(settings: Config, *, as_json: bool) -> Flow:
@@ -30,16 +31,16 @@ def cut_over(
 ) -> int:
     """Switch to mcpd, deal with the old sessions and, for *watch_s*, watch; return the exit status."""
     found = flow(settings, as_json=as_json)
-    number = found.to_mcpd("cutover", _migration(job, found))
-    deal(found, number, adopt=adopt)
+    switch = _to_mcpd("cutover", job, found)
+    deal(found, switch.id, adopt=adopt)
     if watch_s is None:
         _print(found, as_json=as_json)
-        return 0
-    return resume(settings, number, now_us() + round(watch_s * 1e6), files, as_json=as_json)
+        return _status(switch)
+    return resume(settings, switch.id, now_us() + round(watch_s * 1e6), files, as_json=as_json) or _status(switch)
 
 
 def deal(found: Flow, number: int | None, *, adopt: bool) -> list[Outcome]:
-    """Lead the old system's sessions to mcpd, adopt those that can be if told; note and return what became of each."""
+    """Adopt those of the old system's sessions that can be, if told; note and return what became of each."""
     adopter = Adopter(agent_files.load(), found.record.path)
     outcomes = adopter.deal(sessions.everywhere(), adopt=adopt, say=found.say)
     found.record.keep_sessions(number, outcomes)
@@ -52,6 +53,8 @@ def show_sessions(settings: Config, *, adopt: bool, as_json: bool) -> None:
     """Print the old system's sessions and how to move them; adopt those that can be, if told."""
     found = flow(settings, as_json=True)
     adopter = Adopter(agent_files.load(), found.record.path)
+    if adopt:
+        found.lead_sessions(str(found.record.path))
     outcomes = deal(found, None, adopt=True) if adopt else adopter.look(sessions.everywhere())
     if as_json:
         output.print_json([outcome.as_json() for outcome in outcomes])
@@ -96,29 +99,37 @@ def back(settings: Config, to: Path | None, reason: str | None, *, as_json: bool
     """Switch to the old system."""
     found = flow(settings, as_json=as_json)
     found.to_old(to, reason)
-    adopter = Adopter(agent_files.load(), found.record.path)
-    for session in sessions.everywhere():
-        for complaint in adopter.export(session, settings.legacy.database):
-            found.say(f"{session.name} of {session.user}: {complaint}")
     _print(found, as_json=as_json)
 
 
-def forward(settings: Config, timezone: str | None, *, as_json: bool) -> None:
-    """Switch to mcpd again, with the rows that the old system wrote meanwhile."""
+def forward(settings: Config, timezone: str | None, *, as_json: bool) -> int:
+    """Switch to mcpd again, with the rows that the old system wrote meanwhile; return the exit status."""
     from mcpd.ctl.migrate import job
 
     found = flow(settings, as_json=as_json)
-    found.to_mcpd("forward", _migration(job((Path(settings.legacy.database),), found.record.path, timezone), found))
+    switch = _to_mcpd("forward", job((Path(settings.legacy.database),), found.record.path, timezone), found)
     _print(found, as_json=as_json)
+    return _status(switch)
 
 
-def _migration(job: Job, found: Flow) -> Callable[[], None]:
+def _to_mcpd(direction: str, job: Job, found: Flow) -> Cutover:
+    """Find out what can be before anything changes, then switch."""
+
     def migrate() -> None:
         report = migration.run(job, lambda *_: None)
         rows = sum(table.new.rows for source in report.sources for table in source.tables)
-        found.say(f"migrated and verified: {rows} new rows")
+        found.say(f"migrated and verified: {rows} new rows; local times are those of {job.timezone}")
 
-    return migrate
+    plan = preflight.plan(job)
+    for line in plan.described():
+        found.say(line)
+    plan.check_room()
+    return found.to_mcpd(direction, migrate)
+
+
+def _status(switch: Cutover) -> int:
+    """Return the exit status of a *switch* to mcpd, which has a reason only if something was left undone."""
+    return EX_DATAERR if switch.reason else 0
 
 
 def _print(found: Flow, *, as_json: bool) -> None:

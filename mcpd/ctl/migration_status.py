@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcpd.ctl import output
-from mcpd.errors import AccessDenied, ConfigError
+from mcpd.errors import ConfigError
 from mcpd.times import rfc3339
 
 _COUNTS = ("rows", "migrated", "merged", "kept", "set_aside", "known")
@@ -47,13 +47,13 @@ def show(target: Path, *, as_json: bool) -> None:
 def gather(target: Path) -> dict[str, Any]:
     """Return what *target* says of migrations into it; it is opened read-only."""
     from mcpd import files
+    from mcpd.ctl.cutover import unwritten
     from mcpd.store import cutovers, legacy, schema
     from mcpd.store.database import Database, store_errors
 
+    files.check_access(target)
     try:
         target.open("rb").close()
-    except PermissionError as exc:
-        raise AccessDenied(f"you may not read {target}; root and the user mcpd may") from exc
     except OSError as exc:
         raise ConfigError(f"{target}: {exc.strerror}; mcpctl config shows where the database should be") from exc
     db = Database(str(target), read_only=True)
@@ -70,7 +70,7 @@ def gather(target: Path) -> dict[str, Any]:
                 "runs": [json.loads(run.report) for run in legacy.runs(db, _MAX_RUNS)],
                 "cutovers": [
                     {**dataclasses.asdict(each), "sessions": json.loads(each.sessions or "[]")}
-                    for each in cutovers.newest(db, _MAX_RUNS)
+                    for each in unwritten.merged(target, cutovers.newest(db, _MAX_RUNS))
                 ],
                 "baselines": {
                     server: found and dataclasses.asdict(found)
@@ -93,7 +93,7 @@ def _cutovers(status: dict[str, Any]) -> Any:
         )
         for each in status["cutovers"]
     ]
-    return output.table("Switches", ("direction", "state", "began", "port 8099 refused for", "why"), rows)
+    return output.table("Switches", ("direction", "state", "began", "callers refused for", "why"), rows)
 
 
 def _sessions(status: dict[str, Any]) -> Iterator[Any]:

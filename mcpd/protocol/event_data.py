@@ -270,6 +270,13 @@ class CutoverSession(Data, frozen=True):
     why: str
 
 
+class Restored(Data, frozen=True):
+    """``after`` is the number that the restored database had come to, ``kept`` where the replaced one is now."""
+
+    after: int
+    kept: str | None
+
+
 class UpgradeTakenBack(Data, frozen=True):
     """``kept`` is where the newer database is now, ``written`` how many rows of each table are only there."""
 

@@ -66,6 +66,7 @@ _KINDS = (
     Kind("terminal.closed", "terminal", "Somebody left an agent's terminal.", data.TerminalClosed),
     Kind("backup.finished", "backup", "A backup was made and proved.", data.BackupFinished),
     Kind("backup.failed", "backup", "No backup was made.", data.BackupFailed),
+    Kind("database.restored", "backup", "The database as it was earlier took the other's place.", data.Restored),
     Kind("alert.raised", "alert", "Something needs a person.", data.Alert),
     Kind("config.changed", "config", "The server was started with other settings than before.", data.ConfigChanged),
     Kind("tools.changed", "config", "The server was started with other tools than before.", data.Nothing),

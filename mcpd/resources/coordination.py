@@ -14,7 +14,7 @@ from mcpd.resources.files import not_found
 from mcpd.store import activities, agents, claims, components, names, terminals
 from mcpd.store.claims import Claim
 from mcpd.store.terminals import LiveState
-from mcpd.times import rfc3339
+from mcpd.times import rfc3339, stated
 
 Described = Callable[[], Mapping[str, Agent]]
 """Return the agents that have a file, by name."""
@@ -34,7 +34,7 @@ def _agent(reading: Reading, uri: str, value: str, described: Described) -> Cont
             "agent": value,
             "status": None if agent is None else agent.status,
             "current_task": None if agent is None else agent.current_task,
-            "last_seen": None if agent is None else rfc3339(agent.last_seen_us),
+            "last_seen": None if agent is None else stated(agent.last_seen_us),
             "live": None if live is None else _live(live),
             "claims": [_claim(claim) for claim in held],
         }
@@ -59,8 +59,8 @@ def _config(reading: Reading, uri: str, value: str, described: Described) -> Con
             "status": None if agent is None else agent.status,
             "capabilities": None if agent is None else _json(agent.capabilities),
             "metadata": None if agent is None else _json(agent.metadata),
-            "registered": None if agent is None else rfc3339(agent.created_us),
-            "last_seen": None if agent is None else rfc3339(agent.last_seen_us),
+            "registered": None if agent is None else stated(agent.created_us),
+            "last_seen": None if agent is None else stated(agent.last_seen_us),
         }
     )
 
@@ -83,8 +83,8 @@ def _component(reading: Reading, uri: str, value: str) -> Content:
             "version": component.version,
             "paths": claims.paths_of_component(reading.db, component.name),
             "metadata": _json(component.metadata),
-            "created": rfc3339(component.created_us),
-            "updated": rfc3339(component.updated_us),
+            "created": stated(component.created_us),
+            "updated": stated(component.updated_us),
         }
     )
 
@@ -101,7 +101,7 @@ def _activities(reading: Reading) -> Content:
 
 
 def _claim(claim: Claim) -> dict[str, Any]:
-    shown = {"mode": claim.mode, claim.kind: claim.target, "reason": claim.reason, "since": rfc3339(claim.since_us)}
+    shown = {"mode": claim.mode, claim.kind: claim.target, "reason": claim.reason, "since": stated(claim.since_us)}
     if claim.kind == "path" and claim.component is not None:
         shown["component"] = claim.component
     return shown

@@ -9,7 +9,7 @@ from mcpd.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Cutover:
-    """One switch: ``direction`` is cutover, rollback or forward; ``outage_us`` how long port 8099 refused callers.
+    """One switch: ``direction`` is cutover, rollback or forward; ``outage_us`` how long the port refused callers.
 
     ``sessions`` is what became of the old system's, a list as JSON; None where nobody looked.
     """
@@ -37,6 +37,11 @@ class Baseline:
     max_us: int
 
 
+_QUERY = (
+    "SELECT id, direction, state, started_us, watch_until_us, finished_us, outage_us, reason, sessions FROM cutovers"
+)
+
+
 def begin(db: Database, direction: str, now_us: int) -> int:
     """Add a switch that begins; return its id."""
     query = "INSERT INTO cutovers (direction, state, started_us) VALUES (?, 'switching', ?) RETURNING id"
@@ -62,6 +67,24 @@ def change(
     )
 
 
+def keep(db: Database, switch: Cutover) -> int:
+    """Note *switch*, of which *db* has an earlier state or nothing; return its id here."""
+    found = db.one(
+        "SELECT id FROM cutovers WHERE direction = ? AND started_us = ?", (switch.direction, switch.started_us)
+    )
+    number = begin(db, switch.direction, switch.started_us) if found is None else int(found[0])
+    change(
+        db,
+        number,
+        switch.state,
+        watch_until_us=switch.watch_until_us,
+        finished_us=switch.finished_us,
+        outage_us=switch.outage_us,
+        reason=switch.reason,
+    )
+    return number
+
+
 def keep_sessions(db: Database, number: int, sessions: str) -> None:
     """Note what became of the *sessions* (JSON) that the switch *number* found."""
     db.execute("UPDATE cutovers SET sessions = ? WHERE id = ?", (sessions, number))
@@ -69,11 +92,13 @@ def keep_sessions(db: Database, number: int, sessions: str) -> None:
 
 def newest(db: Database, limit: int) -> list[Cutover]:
     """Return the last *limit* switches, newest first."""
-    query = (
-        "SELECT id, direction, state, started_us, watch_until_us, finished_us, outage_us, reason, sessions"
-        " FROM cutovers ORDER BY id DESC LIMIT ?"
-    )
-    return [Cutover(*row) for row in db.rows(query, (limit,))]
+    return [Cutover(*row) for row in db.rows(f"{_QUERY} ORDER BY id DESC LIMIT ?", (limit,))]
+
+
+def get(db: Database, number: int) -> Cutover | None:
+    """Return the switch *number*, None if there is none."""
+    row = db.one(f"{_QUERY} WHERE id = ?", (number,))
+    return None if row is None else Cutover(*row)
 
 
 def add_baseline(db: Database, baseline: Baseline) -> None:

@@ -13,6 +13,7 @@ from mcpd.ctl.cutover import criteria, latency
 from mcpd.ctl.cutover.criteria import Look
 from mcpd.ctl.cutover.flow import Flow
 from mcpd.ctl.cutover.record import ALERT, now_us
+from mcpd.ctl.cutover.trail import Trail
 from mcpd.errors import Error, Unreachable
 
 _REQUESTS = 20  # of each look, for the p95
@@ -27,6 +28,7 @@ def watch(flow: Flow, number: int, until_us: int, files: Sequence[Path] | None) 
     """
     settings = flow.settings.cutover
     flow.record.change(number, "watching", watch_until_us=until_us)
+    noted = Trail(flow.record, flow.record.get(number), flow.say)
     baseline, started_us = flow.record.baseline(), now_us()
     looks: list[Mapping[str, str]] = []
     while True:
@@ -35,7 +37,7 @@ def watch(flow: Flow, number: int, until_us: int, files: Sequence[Path] | None) 
         _tell(flow, number, wrong, looks[-1] if looks else {})
         looks = [*looks, wrong][-criteria.SLOW_LOOKS :]
         if reason := criteria.decide(looks, settings):
-            return _roll_back(flow, number, reason)
+            return _roll_back(flow, noted, reason)
         if now_us() >= until_us:
             return _end(flow, number, wrong)
         time.sleep(min(settings.interval_s, max(0.0, (until_us - now_us()) / 1e6)))
@@ -43,7 +45,7 @@ def watch(flow: Flow, number: int, until_us: int, files: Sequence[Path] | None) 
 
 def _look(flow: Flow, since_us: int, files: Sequence[Path] | None) -> Look:
     try:
-        p95_us: int | None = latency.measure(_REQUESTS, now_us()).p95_us
+        p95_us: int | None = latency.measure(_REQUESTS, now_us(), flow.port).p95_us
     except Unreachable:
         p95_us = None
     try:
@@ -79,10 +81,10 @@ def _event(flow: Flow, number: int, name: str, detail: str) -> None:
         flow.say(f"no event was written: {error.message}")
 
 
-def _roll_back(flow: Flow, number: int, reason: str) -> str:
+def _roll_back(flow: Flow, noted: Trail, reason: str) -> str:
     flow.say(f"rolling back: {reason}")
-    flow.to_old(None, reason)
-    flow.record.change(number, "rolled back", finished_us=now_us(), reason=reason)
+    flow.to_old(None, reason, may_return=not reason.startswith("corruption"))
+    noted.change("rolled back", finished_us=now_us(), reason=reason)
     flow.say("ROLLED BACK")
     return "rolled back"
 
