@@ -20,7 +20,7 @@ BELOW = {
     "access": BASE | {"protocol", "store"},
     "compliance": BASE | {"store"},
     "tools": BASE | {"protocol", "store", "access", "agents", "terminals", "compliance"},
-    "resources": BASE | {"protocol", "store", "tools", "compliance"},
+    "resources": BASE | {"protocol", "store", "tools", "agents", "compliance"},
     "prompts": BASE | {"protocol", "store", "tools"},
     "plugins": BASE | {"protocol", "store", "tools", "resources", "prompts", "terminals", "compliance"},
     "hooks": BASE | {"legacy"},
