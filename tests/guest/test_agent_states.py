@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from .machine import Guest
-from .terminals import AGENTS, complaint, eventually, listed, page, pane, start, write
+from .terminals import AGENTS, MANAGER, complaint, eventually, listed, page, pane, start, write
 
 RECORDINGS = "/var/lib/mcpd/recordings"
 
@@ -147,6 +147,12 @@ def test_a_port_that_is_held_is_refused_and_no_file_is_left(guest: Guest) -> Non
     said = complaint(guest, "mcpctl", "agent", "add", "late", "--port", "9125")
     assert "port 9125 is held by python3" in said
     assert {agent["name"] for agent in listed(guest)["agents"]} == set(AGENTS)
+    write(guest, "late", "port = 9125")
+    guest.exec("sh", "-c", f"systemctl restart {MANAGER}; systemctl start mcp-terminal@late.socket || true")
+    assert guest.show("mcp-terminal@late.socket", "ActiveState") == "failed"
+    guest.exec("mcpctl", "agent", "remove", "late")
+    no_unit_failed(guest)
+    assert "late" not in guest.exec("sh", "-c", "mcpctl health || true")
     guest.exec("systemctl", "stop", "holder.service")
 
 

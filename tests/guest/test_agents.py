@@ -124,7 +124,7 @@ def test_operators_start_and_stop_agents_and_other_users_do_not(guest: Guest) ->
     guest.exec("useradd", "-G", "mcp-admin", "olga")
     guest.exec("runuser", "-u", "olga", "--", "mcpctl", "agent", "start", "database")
     guest.exec("runuser", "-u", "olga", "--", "mcpctl", "agent", "stop", "database")
-    assert guest.status("runuser", "-u", "olga", "--", "mcpctl", "agent", "freeze", "database") == 77
+    assert guest.status("runuser", "-u", "olga", "--", "mcpctl", "agent", "remove", "database") == 77
     assert guest.status("runuser", "-u", "nobody", "--", "mcpctl", "agent", "start", "database") == 77
 
 
