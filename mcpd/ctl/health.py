@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mcpd.agents import files as agent_files
 from mcpd.ctl import client, output
-from mcpd.ctl.checks import agents, backups, database, ports, units
+from mcpd.ctl.checks import agents, backups, database, legacy, ports, units
 from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped
 from mcpd.ctl.checks.units import Unit
 from mcpd.errors import EX_REFUSED, ConfigError, Unreachable
@@ -62,6 +62,16 @@ def checks(url: str, files: Sequence[Path] | None) -> Iterator[Check]:
 
 
 def _check_system() -> Iterator[Check]:
+    from mcpd.ctl.cutover import switching
+
+    if switching.old_serves():
+        yield from legacy.judge(legacy.probe())
+    else:
+        yield from _check_mcpd()
+    yield from agents.judge(agent_files.load(), agents.find_tmux(), agents.find_ttyd())
+
+
+def _check_mcpd() -> Iterator[Check]:
     found: dict[str, Unit] | None = None
     try:
         found = units.gather()
@@ -74,7 +84,6 @@ def _check_system() -> Iterator[Check]:
     tcp = ports.probe(f"http://127.0.0.1:{ports.RPC_PORT}")
     yield ports.judge_probe(f"port {ports.RPC_PORT}", tcp, listening.get(ports.RPC_PORT, ()))
     yield from ports.judge(found, listening)
-    yield from agents.judge(agent_files.load(), agents.find_tmux(), agents.find_ttyd())
 
 
 def check_configuration(files: Sequence[Path] | None) -> tuple[Check, Mapping[str, Setting] | None]:
@@ -84,7 +93,7 @@ def check_configuration(files: Sequence[Path] | None) -> tuple[Check, Mapping[st
     try:
         settings = config.effective(files)
     except ConfigError as error:
-        return failed("configuration", error.message, "mend it; then systemctl start mcp.target"), None
+        return failed("configuration", error.message, f"mend it; then {client.start()}"), None
     return ok("configuration", f"{len(settings)} settings, all valid"), settings
 
 
