@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from mcpd.store.database import Database
 
+_SELECT = (
+    "SELECT id, direction, state, started_us, watch_until_us, finished_us, outage_us, reason, sessions FROM cutovers"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Cutover:
@@ -69,11 +73,28 @@ def keep_sessions(db: Database, number: int, sessions: str) -> None:
 
 def newest(db: Database, limit: int) -> list[Cutover]:
     """Return the last *limit* switches, newest first."""
+    return [Cutover(*row) for row in db.rows(f"{_SELECT} ORDER BY id DESC LIMIT ?", (limit,))]
+
+
+def get(db: Database, number: int) -> Cutover:
+    """Return the switch *number*, which is there."""
+    [row] = db.rows(f"{_SELECT} WHERE id = ?", (number,))
+    return Cutover(*row)
+
+
+def settled(db: Database) -> Cutover | None:
+    """Return the last switch that took place, None if there was none: neither one at work nor one that failed."""
+    row = db.one(f"{_SELECT} WHERE state NOT IN ('switching', 'failed') ORDER BY id DESC LIMIT 1")
+    return None if row is None else Cutover(*row)
+
+
+def supersede(db: Database, number: int, now_us: int) -> list[int]:
+    """End the watch of every switch before *number*; return which were watched."""
     query = (
-        "SELECT id, direction, state, started_us, watch_until_us, finished_us, outage_us, reason, sessions"
-        " FROM cutovers ORDER BY id DESC LIMIT ?"
+        "UPDATE cutovers SET state = 'superseded', finished_us = ?, reason = 'by switch ' || ?"
+        " WHERE state = 'watching' AND id < ? RETURNING id"
     )
-    return [Cutover(*row) for row in db.rows(query, (limit,))]
+    return [int(row[0]) for row in db.rows(query, (now_us, number, number))]
 
 
 def add_baseline(db: Database, baseline: Baseline) -> None:

@@ -17,7 +17,7 @@ from mcpd.store import cutovers, events
 from mcpd.store.cutovers import Baseline, Cutover
 from mcpd.store.database import Database, store_errors
 
-REPORT, ALERT, SESSION = "cutover.report", "cutover.alert", "cutover.session"
+REPORT, ALERT, SESSION, SUPERSEDED = "cutover.report", "cutover.alert", "cutover.session", "cutover.superseded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,24 @@ class Record:
         """Return the last switch, None if there was none."""
         with self.opened() as db:
             return next(iter(cutovers.newest(db, 1)), None)
+
+    def get(self, number: int) -> Cutover:
+        """Return the switch *number*, which is there."""
+        with self.opened() as db:
+            return cutovers.get(db, number)
+
+    def settled(self) -> Cutover | None:
+        """Return the last switch that took place, None if there was none; see ``cutovers.settled``."""
+        with self.opened() as db:
+            return cutovers.settled(db)
+
+    def supersede(self, number: int) -> None:
+        """End the watch of every switch before *number*, whose place that has taken; an event for each."""
+        with self.opened() as db, db.transaction():
+            ended_us = now_us()
+            more = {"finished_us": ended_us, "reason": f"by switch {number}"}
+            for each in cutovers.supersede(db, number, ended_us):
+                events.add(db, ended_us, SUPERSEDED, None, {"cutover": each, **more})
 
     def keep_baseline(self, baseline: Baseline) -> None:
         """Keep *baseline*."""
