@@ -5,24 +5,29 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mcpd.agents import files as agent_files
 from mcpd.config import Config
 from mcpd.ctl import output
-from mcpd.ctl.cutover import sessions, watch
+from mcpd.ctl.cutover import following, sessions, standing, watch
 from mcpd.ctl.cutover.adopting import Adopter, Outcome
 from mcpd.ctl.cutover.flow import Flow
-from mcpd.ctl.cutover.record import Record, now_us
-from mcpd.errors import EX_REFUSED, UsageError
+from mcpd.ctl.cutover.record import REPORT, Record, now_us
+from mcpd.errors import EX_REFUSED, Error, UsageError
 from mcpd.legacy import migration
 from mcpd.legacy.migration import Job
 
 
 def flow(settings: Config, *, as_json: bool) -> Flow:
     """Return what a switch needs; what is done is said on stdout, unless JSON is to stand there."""
-    say: Callable[[str], None] = (lambda _: None) if as_json else lambda text: output.write(f"{output.visible(text)}\n")
-    return Flow(settings, Record(Path(settings.database.path).absolute()), say)
+
+    def say(text: str) -> None:
+        with suppress(Error, OSError):  # a switch must not stop in the middle because nobody reads on
+            _write(text)
+
+    return Flow(settings, Record(Path(settings.database.path).absolute()), (lambda _: None) if as_json else say)
 
 
 def cut_over(
@@ -30,12 +35,16 @@ def cut_over(
 ) -> int:
     """Switch to mcpd, deal with the old sessions and, for *watch_s*, watch; return the exit status."""
     found = flow(settings, as_json=as_json)
-    number = found.to_mcpd("cutover", _migration(job, found))
-    deal(found, number, adopt=adopt)
+    with following.undisturbed():
+        number = found.to_mcpd("cutover", _migration(job, found))
+        _supersede(found, number)
+        deal(found, number, adopt=adopt)
+        if watch_s is not None:
+            _begin_watch(found, number, watch_s, files)
     if watch_s is None:
         _print(found, as_json=as_json)
         return 0
-    return resume(settings, number, now_us() + round(watch_s * 1e6), files, as_json=as_json)
+    return _follow(found, number, as_json=as_json)
 
 
 def deal(found: Flow, number: int | None, *, adopt: bool) -> list[Outcome]:
@@ -76,26 +85,75 @@ def show_sessions(settings: Config, *, adopt: bool, as_json: bool) -> None:
         output.write("".join(f"    {output.visible(line)}\n" for line in said))
 
 
-def resume(
-    settings: Config, number: int | None, until_us: int | None, files: Sequence[Path] | None, *, as_json: bool
-) -> int:
-    """Watch the switch *number* until then; without them, go on with the last one. Return the exit status."""
+def resume(settings: Config, files: Sequence[Path] | None, *, as_json: bool) -> int:
+    """Follow the watch of the last switch, which begins or goes on if it does not run; return the exit status."""
     found = flow(settings, as_json=as_json)
-    if number is None:
-        last = found.record.newest()
-        if last is None or last.direction == "rollback" or last.state not in ("switched", "watching"):
-            raise UsageError("there is no cut-over to watch; mcpctl migrate --cutover --watch")
-        number = last.id
-        until_us = until_us or last.watch_until_us
-    state = watch.watch(found, number, until_us or now_us() + round(settings.cutover.watch_s * 1e6), files)
-    _print(found, as_json=as_json)
+    last = found.record.settled()
+    if last is None or last.direction == "rollback" or last.state not in ("switched", "watching"):
+        raise UsageError("there is no cut-over to watch; mcpctl migrate --cutover --watch")
+    if last.state == "switched":
+        _begin_watch(found, last.id, settings.cutover.watch_s, files)
+    elif not standing.is_watching():
+        following.start(files)
+    return _follow(found, last.id, as_json=as_json)
+
+
+def watch_here(settings: Config, files: Sequence[Path] | None, *, as_json: bool) -> int:
+    """Go on with the watch that is recorded, in this process, as its unit does; return the exit status."""
+    found = flow(settings, as_json=as_json)
+    last = found.record.settled()
+    if last is None or last.state != "watching":
+        following.end()
+        raise UsageError("no cut-over is being watched; mcpctl migrate --watch")
+    state = watch.watch(found, last, files)
+    following.end()
+    _print(found, last.id, as_json=as_json)
     return 0 if state == "success" else EX_REFUSED
+
+
+def report(settings: Config, user: str, reason: str, *, as_json: bool) -> None:
+    """Note that *user* reports trouble, for the watch to take into account; raises ``UsageError`` without one."""
+    record = flow(settings, as_json=as_json).record
+    last = record.settled()
+    if last is None or last.state != "watching":
+        raise UsageError("no cut-over is being watched; mcpctl rollback leads back to the old system")
+    record.tell(REPORT, user=user, reason=reason)
+    if not standing.is_watching():
+        output.warn("the watch is interrupted; mcpctl migrate --watch goes on with it")
+    if as_json:
+        output.print_json({"cutover": last.id, "user": user, "reason": reason})
+    else:
+        _write(f"reported to the watch of switch {last.id}; it follows what cutover.report of the configuration says")
+
+
+def _begin_watch(found: Flow, number: int, watch_s: float, files: Sequence[Path] | None) -> None:
+    found.record.change(number, "watching", watch_until_us=now_us() + round(watch_s * 1e6))
+    following.start(files)
+
+
+def _follow(found: Flow, number: int, *, as_json: bool) -> int:
+    """Show what the watch of the switch *number* says until it ends; return the exit status."""
+    until_us = found.record.get(number).watch_until_us or now_us()
+    since_us = until_us - round(found.settings.cutover.watch_s * 1e6)
+    following.follow(since_us, (lambda _: None) if as_json else _write)
+    try:
+        ended = found.record.get(number)
+    except Error as error:  # a damaged database, which the watch has told of
+        if as_json:
+            raise
+        output.warn(error.message)
+        return EX_REFUSED
+    if ended.state == "watching":
+        output.warn("the watch was interrupted; mcpctl migrate --watch goes on with it")
+    _print(found, number, as_json=as_json)
+    return 0 if ended.state == "success" else EX_REFUSED
 
 
 def back(settings: Config, to: Path | None, reason: str | None, *, as_json: bool) -> None:
     """Switch to the old system."""
     found = flow(settings, as_json=as_json)
-    found.to_old(to, reason)
+    with following.undisturbed():
+        _supersede(found, found.to_old(to, reason))
     adopter = Adopter(agent_files.load(), found.record.path)
     for session in sessions.everywhere():
         for complaint in adopter.export(session, settings.legacy.database):
@@ -108,7 +166,9 @@ def forward(settings: Config, timezone: str | None, *, as_json: bool) -> None:
     from mcpd.ctl.migrate import job
 
     found = flow(settings, as_json=as_json)
-    found.to_mcpd("forward", _migration(job((Path(settings.legacy.database),), found.record.path, timezone), found))
+    wanted = job((Path(settings.legacy.database),), found.record.path, timezone)
+    with following.undisturbed():
+        _supersede(found, found.to_mcpd("forward", _migration(wanted, found)))
     _print(found, as_json=as_json)
 
 
@@ -121,7 +181,22 @@ def _migration(job: Job, found: Flow) -> Callable[[], None]:
     return migrate
 
 
-def _print(found: Flow, *, as_json: bool) -> None:
-    last = found.record.newest()
-    if as_json and last is not None:
-        output.print_json({**dataclasses.asdict(last), "sessions": json.loads(last.sessions or "[]")})
+def _supersede(found: Flow, number: int) -> None:
+    """End the watch that went on before the switch *number*; where that cannot be recorded, the watch sees it too."""
+    try:
+        found.record.supersede(number)
+    except Error as error:
+        found.say(f"a watch that went on is not ended in the record: {error.message}")
+
+
+def _print(found: Flow, number: int | None = None, *, as_json: bool) -> None:
+    """Print the switch *number*, or the last, if JSON is wanted."""
+    if not as_json:
+        return
+    shown = found.record.newest() if number is None else found.record.get(number)
+    if shown is not None:
+        output.print_json({**dataclasses.asdict(shown), "sessions": json.loads(shown.sessions or "[]")})
+
+
+def _write(text: str) -> None:
+    output.write(f"{output.visible(text)}\n")

@@ -11,7 +11,8 @@ from mcpd.ctl.cutover.switching import MCPD
 from mcpd.errors import Error
 
 _DAEMONS = ("mcpd-*.socket", "mcpd-*.path", "mcpd-*.timer", "mcp-terminal@*.socket", "mcpd-*.service")
-_WATCHES = "mcp-watch@*.service"  # each wants the manager's socket, again and again
+# Each of the first wants the manager's socket, again and again; the other would take the pause for a failure.
+_WATCHES = ("mcp-watch@*.service", "mcp-cutover.service")
 
 
 @dataclass(slots=True)
@@ -25,11 +26,11 @@ class Pause:
 def paused() -> Iterator[Pause]:
     """Stop the daemons for the block, whichever way it ends; those of a stopped target stay stopped afterwards."""
     pause, was_active = Pause(), switching.is_active(MCPD)
-    watches = [line.split()[0] for line in _listed(_WATCHES) if line]
+    watches = [line.split()[0] for line in _listed(*_WATCHES) if line]
     with switching.Knocker() as knocker:
         try:
             # The target itself goes on: agents stop with it.
-            switching.systemctl("stop", *_DAEMONS, _WATCHES)
+            switching.systemctl("stop", *_DAEMONS, *_WATCHES)
             yield pause
         except Error as error:
             try:
@@ -54,6 +55,6 @@ def _resume(watches: Sequence[str], knocker: switching.Knocker, *, was_active: b
         knocker.wait_answered()
 
 
-def _listed(pattern: str) -> list[str]:
-    shown = switching.systemctl("list-units", "--plain", "--no-legend", "--no-pager", "--state=active", pattern)
+def _listed(*patterns: str) -> list[str]:
+    shown = switching.systemctl("list-units", "--plain", "--no-legend", "--no-pager", "--state=active", *patterns)
     return shown.splitlines()
