@@ -3,7 +3,8 @@
 Lowest to highest: the defaults below (shipped, commented, as /usr/lib/mcpd/mcpd.toml), /etc/mcpd/mcpd.toml, each
 /etc/mcpd/mcpd.toml.d/*.toml by name, and the environment variables of the migration guide, read from
 /etc/default/mcpd and then from the process's own environment. An unknown key or a bad value is a ``ConfigError`` that
-names file, key and what was expected. What systemd decides (sockets, users, limits, schedules) is no key here.
+names file, key and what was expected. What systemd decides (users, limits, schedules, sockets but for the ports of
+two, of which mcpd-agents tells it) is no key here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-import shlex
 import tomllib
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,11 +22,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from mcpd import envfile, ports
 from mcpd.errors import ConfigError
+from mcpd.ports import Ports
 
 DEFAULTS_FILE = Path("/usr/lib/mcpd/mcpd.toml")
-ADMIN_FILE = Path("/etc/mcpd/mcpd.toml")
-ENVIRONMENT_FILE = Path("/etc/default/mcpd")
+ADMIN_FILE, ENVIRONMENT_FILE = ports.ADMIN_FILE, ports.ENVIRONMENT_FILE
 LOW_DISK_BYTES = 1 << 30
 """Free space beside the database below which a person is told."""
 
@@ -39,6 +40,7 @@ Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Rate = Annotated[int, Meta(ge=0, le=10_000_000)]
 Url = Annotated[str, Meta(pattern=r"^https?://[a-z0-9.:\[\]-]+$")]
 Kept = Annotated[int, Meta(ge=0, le=1000)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 def _key(default: Any, doc: str) -> Any:
@@ -49,6 +51,7 @@ def _key(default: Any, doc: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Server:
+    port: Port = _key(ports.DEFAULTS.rpc, "The TCP port of mcpd-rpc on 127.0.0.1 and ::1.")
     allowed_hosts: tuple[str, ...] = _key([], "Host names under which clients may reach mcpd, besides loopback.")
     allowed_origins: tuple[str, ...] = _key(
         ["http://localhost:5173", "http://127.0.0.1:5173"],
@@ -65,6 +68,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Websocket:
+    port: Port = _key(ports.DEFAULTS.ws, "The TCP port of mcpd-ws on 127.0.0.1 and ::1.")
     max_connections: Count = _key(8000, "Open WebSocket connections; above it 503.")
     max_connections_per_caller: Count = _key(4000, "Those of one caller; above it 429.")
     max_message_bytes: Bytes = _key(4194304, "Size of a client's message; above it close code 1009.")
@@ -92,7 +96,10 @@ class Access:
         "peer", "Who may call over loopback: root, mcpd, admin_group and agents by the kernel's word, or everyone."
     )
     admin_group: str = _key("mcp-admin", "The group whose members may call mcpd.")
-    public_url: Url = _key("http://localhost:8099", "Where clients with tokens reach mcpd, by scheme, host and port.")
+    public_url: Url = _key(
+        ports.DEFAULTS.url,
+        "Where clients with tokens reach mcpd, by scheme, host and port. Unless it is set, server.port is its port.",
+    )
     consent: Literal["elicitation", "administrator"] = _key(
         "elicitation", "Who allows what destroys: the person at the calling client if it can ask, or administrators."
     )
@@ -214,6 +221,11 @@ class Config:
     cutover: Cutover = field(default_factory=Cutover)
     compliance: Compliance = field(default_factory=Compliance)
 
+    @property
+    def ports(self) -> Ports:
+        """The TCP ports of both sections that have one."""
+        return Ports(self.server.port, self.websocket.port)
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -235,6 +247,8 @@ def _sqlite_path(url: str) -> str:
 
 
 ENVIRONMENT: dict[str, tuple[str, Callable[[str], str]]] = {
+    "MCP_SERVER_PORT": ("server.port", str),
+    "MCP_WEBSOCKET_PORT": ("websocket.port", str),
     "MCP_DATABASE_URL": ("database.path", _sqlite_path),
     "MCP_LOG_LEVEL": ("log.level", str.lower),
     "RATE_LIMIT": ("limits.requests_per_min", str),
@@ -277,7 +291,8 @@ def flat(config: Config) -> dict[str, object]:
 def resolve(files: Iterable[Path], environments: Iterable[tuple[str, Mapping[str, str]]]) -> dict[str, Setting]:
     """Lay *files* (TOML, those that exist) and then *environments* (label, variables) over the defaults.
 
-    Raises ``ConfigError`` for an unreadable file, an unknown section or key, or a value of the wrong kind.
+    Raises ``ConfigError`` for an unreadable file, an unknown section or key, a value of the wrong kind, or one port for
+    both daemons.
     """
     settings = defaults()
     for path in files:
@@ -292,6 +307,7 @@ def resolve(files: Iterable[Path], environments: Iterable[tuple[str, Mapping[str
                     got = f"got {variables[variable]!r}"
                     raise ConfigError(f"{label}: variable '{variable}': expected {exc}, {got}") from exc
                 _set(settings, name, value, f"{label}: {variable}", strict=False)
+    _relate(settings)
     return settings
 
 
@@ -307,7 +323,7 @@ def effective(files: Iterable[Path] | None = None, environment: Mapping[str, str
     chain = [DEFAULTS_FILE, ADMIN_FILE, *sorted(Path(f"{ADMIN_FILE}.d").glob("*.toml"))]
     return resolve(
         (path for path in chain if path.exists()),
-        [(str(ENVIRONMENT_FILE), _read_environment(ENVIRONMENT_FILE)), ("environment", environment)],
+        [(str(ENVIRONMENT_FILE), envfile.read(ENVIRONMENT_FILE)), ("environment", environment)],
     )
 
 
@@ -325,7 +341,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(f"{path}: is not valid TOML: {exc}") from exc
 
 
@@ -351,6 +367,17 @@ def _set(settings: dict[str, Setting], name: str, value: object, source: str, *,
     settings[name] = dataclasses.replace(known, value=converted, source=source)
 
 
+def _relate(settings: dict[str, Setting]) -> None:
+    """Refuse one port for both daemons, and let the URL that nobody set have the port that somebody did."""
+    found = build(settings).ports
+    rpc, ws, url = settings["server.port"], settings["websocket.port"], settings["access.public_url"]
+    if found.rpc == found.ws:
+        other = f"another port than that of key '{ws.name}' ({ws.source})"
+        raise ConfigError(f"{rpc.source}: key '{rpc.name}': expected {other}, got {found.rpc}")
+    if url.source in ("default", str(DEFAULTS_FILE)):
+        settings[url.name] = dataclasses.replace(url, value=found.url, source=rpc.source)
+
+
 def describe(kind: Any) -> str:
     """Say in words what values the type *kind* of a key takes, for an error message or a man page."""
     if typing.get_origin(kind) is Literal:
@@ -364,23 +391,3 @@ def describe(kind: Any) -> str:
         low, high = (meta.ge, "from") if meta.ge is not None else (meta.gt, "above")
         return f"{'a whole number' if base is int else 'a number'} {high} {low} to {meta.le}"
     return "true or false" if kind is bool else "a string"
-
-
-def _read_environment(path: Path) -> dict[str, str]:
-    """Read KEY=VALUE lines as systemd's EnvironmentFile= does: comments, blank lines, optional quotes."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: cannot be read: {exc}") from exc
-    variables = {}
-    for line in text.splitlines():
-        if "=" not in line or line.lstrip().startswith(("#", ";")):
-            continue
-        key, _, value = line.partition("=")
-        try:
-            variables[key.strip()] = " ".join(shlex.split(value))
-        except ValueError as exc:
-            raise ConfigError(f"{path}: variable '{key.strip()}': {exc}") from exc
-    return variables

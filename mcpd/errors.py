@@ -197,3 +197,13 @@ class SourceUnusable(Error):
     """A database that was to be read is missing, damaged or none at all."""
 
     exit_status = EX_DATAERR
+
+
+class SourceDamaged(SourceUnusable):
+    """What is in the file is no whole database; trying again will not help."""
+
+
+class SourceBusy(SourceUnusable):
+    """Somebody writes the database that was to be read; trying again will help."""
+
+    exit_status = EX_TEMPFAIL

@@ -10,6 +10,7 @@ import logging
 import os
 import select
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -64,9 +65,9 @@ class Notifier:
         daemon.notify(f"FDSTORE=1\nFDNAME={name}", fds=[sock.fileno()])
 
     def store(self, name: str, fds: Sequence[int]) -> None:
-        """Put the descriptors *fds* into the manager's store, all under *name*."""
+        """Put the descriptors *fds* into the manager's store, all under *name*, even where nobody has the other end."""
         for start in range(0, len(fds), _MAX_FDS):
-            daemon.notify(f"FDSTORE=1\nFDNAME={name}", fds=list(fds[start : start + _MAX_FDS]))
+            daemon.notify(f"FDSTORE=1\nFDPOLL=0\nFDNAME={name}", fds=list(fds[start : start + _MAX_FDS]))
 
     def barrier(self, timeout_s: float) -> bool:
         """Wait until the manager has taken all that it was told (sd_notify_barrier(3)); False if it has not by then."""
@@ -83,6 +84,17 @@ class Notifier:
     def forget_sockets(self, name: str) -> None:
         """Have the manager close what it stores under *name*; our own copies stay open."""
         self._notifier.notify(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
+
+def job_of(unit: str, timeout_s: float) -> str | None:
+    """Return what the manager is doing to *unit*, such as stop or restart; None for nothing, or if it does not say."""
+    command = ["systemctl", "--no-pager", "--plain", "--no-legend", "list-jobs", unit]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout_s)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    jobs = [line.split() for line in done.stdout.splitlines()]
+    return next((job[2] for job in jobs if len(job) > 2 and job[1] == unit), None)
 
 
 def watchdog_interval_s() -> float | None:

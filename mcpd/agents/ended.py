@@ -21,14 +21,11 @@ _TIMEOUT_S = 10.0
 _LAST_LINES = 3
 
 
-def commands(pane: str, decision: Decision, now_s: float) -> list[list[str]]:
-    """Return the tmux commands that carry out *decision* for *pane*, at *now_s* since the epoch."""
+def notes(pane: str, decision: Decision, now_s: float) -> list[list[str]]:
+    """Return the tmux commands that note at *pane* what ``parse`` is told after the next end."""
     result = [["set-option", "-p", "-t", pane, "@quick_ends", str(decision.quick_ends)]]
     if decision.delay_s is not None:
-        result += [
-            ["set-option", "-p", "-t", pane, "@started", str(round(now_s + decision.delay_s))],
-            ["run-shell", "-b", "-d", f"{decision.delay_s:g}", "-C", f"respawn-pane -t {pane}"],
-        ]
+        result.append(["set-option", "-p", "-t", pane, "@started", str(round(now_s + decision.delay_s))])
     return result
 
 
@@ -56,8 +53,12 @@ def main() -> None:
     priority = syslog.LOG_WARNING if end.is_failure else syslog.LOG_INFO
     for line in report(agent, end, decision, screen):
         journal.send(line, PRIORITY=priority, SYSLOG_IDENTIFIER=f"mcp-agent@{agent}", MCPD_AGENT=agent)
-    for command in commands(pane, decision, now_s):
+    for command in notes(pane, decision, now_s):
         _tmux(command)
+    if decision.delay_s is not None:
+        # Not run-shell -d: tmux 3.8 forgets it when a client goes, such as a browser that is closed.
+        time.sleep(decision.delay_s)
+        _tmux(["respawn-pane", "-t", pane])
 
 
 def _tmux(command: Sequence[str]) -> str:

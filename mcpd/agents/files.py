@@ -17,7 +17,7 @@ from typing import Any
 
 from mcpd.agents import names
 from mcpd.agents.agent import Agent, Limits, default_workdir
-from mcpd.agents.keys import KEYS, LIMITS, RESERVED_PORTS, Key
+from mcpd.agents.keys import KEYS, LIMITS, Key
 from mcpd.agents.machine import Machine
 from mcpd.errors import ConfigError
 
@@ -64,7 +64,7 @@ def load(directories: Sequence[Path] | None = None, machine: Machine | None = No
     agents: dict[str, Agent] = {}
     faults: list[Fault] = []
     masked: set[str] = set()
-    ports = dict(RESERVED_PORTS)
+    ports = machine.ports.reserved()
     for path in _files(DIRECTORIES if directories is None else directories):
         try:
             agent = read(path)

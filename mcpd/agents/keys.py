@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from mcpd.agents.agent import RESTARTS
 
-RESERVED_PORTS = {5173: "the dashboard's", 8099: "mcpd-rpc's", 8100: "mcpd-ws's"}
 RESERVED_VARIABLES = frozenset(
     [
         "AGENT_NAME",

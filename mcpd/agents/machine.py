@@ -7,30 +7,43 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcpd import ports
 from mcpd.agents.agent import Agent
+from mcpd.errors import ConfigError
+from mcpd.ports import Ports
 
 PASSWD = Path("/etc/passwd")
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The local *users*, None if they cannot be known; *has_mounts* says whether what is not there now never will be.
+    """The local *users*, None if they cannot be known, and mcpd's own *ports*.
 
-    Users are those of /etc/passwd, not of the name service: the generator may not ask services while PID 1 waits for
-    it, and all who read the files must come to the same agents.
+    *has_mounts* says whether what is not there now never will be. Users are those of /etc/passwd, not of the name
+    service: the generator may not ask services while PID 1 waits for it, and all who read the files must come to the
+    same agents.
     """
 
     users: frozenset[str] | None
     has_mounts: bool = True
+    ports: Ports = ports.DEFAULTS
 
     @classmethod
-    def here(cls, *, has_mounts: bool = True) -> Machine:
-        """Return this machine; early at boot, without the file systems that are mounted later, not *has_mounts*."""
+    def here(cls, own: Ports | None = None, *, has_mounts: bool = True) -> Machine:
+        """Return this machine; early at boot, without the file systems that are mounted later, not *has_mounts*.
+
+        *own* are mcpd's ports; without them, the configured ones, or the default ones if that is broken.
+        """
+        if own is None:
+            try:
+                own = ports.configured()
+            except ConfigError:  # no daemon runs with that, and each says why
+                own = ports.DEFAULTS
         try:
             lines = PASSWD.read_text(errors="replace").splitlines()
         except OSError:
-            return cls(None, has_mounts)
-        return cls(frozenset(line.partition(":")[0] for line in lines), has_mounts)
+            return cls(None, has_mounts, own)
+        return cls(frozenset(line.partition(":")[0] for line in lines), has_mounts, own)
 
     def faults(self, agent: Agent) -> Iterator[str]:
         """Say what *agent* lacks here."""

@@ -18,7 +18,7 @@ from mcpd.backup.agents import FOLDER, States
 from mcpd.backup.archive import Backup
 from mcpd.backup.retention import Rules
 from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavailable
-from mcpd.store import schema, snapshot
+from mcpd.store import schema, snapshot, succession
 from mcpd.store.foreign import Foreign
 
 _SCRATCH = ".mcpd-backup-"
@@ -216,10 +216,18 @@ def restore(path: Path, database: Path, identity: Path | None = None) -> Restore
 def put(restored: Path, database: Path) -> Path | None:
     """Put the file *restored* in the place of *database*; return under which name that is kept, None without one.
 
-    Raises ``StoreUnavailable`` when somebody uses the database; then nothing has changed.
+    Events go on with numbers that were never given. Raises ``StoreUnavailable`` when somebody uses the database, or
+    where there is no room; then nothing has changed.
     """
-    files.own_as(restored, database if database.exists() else database.parent)
-    replaced = _keep(database) if database.exists() else None
+    there = database.exists()
+    files.own_as(restored, database if there else database.parent)
+    replaced, last = _keep(database) if there else (None, None)
+    try:
+        succession.go_on(restored, last, replaced)
+    except BaseException:
+        if replaced is not None:
+            take_back(replaced, database)
+        raise
     restored.replace(database)
     files.sync(database.parent)
     return replaced
@@ -230,11 +238,15 @@ def take_back(kept: Path, database: Path) -> None:
     for suffix in ("-wal", ""):
         if (path := Path(f"{kept}{suffix}")).exists():
             path.replace(f"{database}{suffix}")
+    kept.unlink(missing_ok=True)  # two names of one file are not made one by renaming
     files.sync(database.parent)
 
 
-def _keep(database: Path) -> Path:
-    """Give *database*, which is about to be replaced, a second name, and make sure that nobody uses it."""
+def _keep(database: Path) -> tuple[Path, int | None]:
+    """Give *database*, which is about to be replaced, a second name, and make sure that nobody uses it.
+
+    Return that name, and its last number if it can be read.
+    """
     kept = files.unused(database.with_name(f"{database.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"))
     log, kept_log = Path(f"{database}-wal"), Path(f"{kept}-wal")
     kept.hardlink_to(database)
@@ -247,9 +259,10 @@ def _keep(database: Path) -> Path:
         raise
     if settled:
         kept_log.unlink(missing_ok=True)  # all of it is in the database now
+    last = succession.last_number(database) if settled else None
     for suffix in ("-wal", "-shm"):  # nor may the log be taken for that of the database to come
         Path(f"{database}{suffix}").unlink(missing_ok=True)
-    return kept
+    return kept, last
 
 
 @contextmanager

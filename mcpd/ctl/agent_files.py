@@ -9,7 +9,8 @@ from typing import Any
 
 from mcpd.agents import edit, files, names, units
 from mcpd.agents.agent import MANAGER, Agent, Limits
-from mcpd.agents.keys import LIMITS, RESERVED_PORTS
+from mcpd.agents.keys import LIMITS
+from mcpd.agents.machine import Machine
 from mcpd.ctl import output
 from mcpd.errors import Error, UsageError
 
@@ -101,7 +102,7 @@ def limits(arguments: argparse.Namespace) -> None:
 
 
 def _port(wanted: int | None, found: files.Agents) -> int:
-    owners = RESERVED_PORTS | {agent.port: f"{agent.name}'s" for agent in found.agents.values()}
+    owners = Machine.here().ports.reserved() | {agent.port: f"{agent.name}'s" for agent in found.agents.values()}
     if wanted in owners:
         raise UsageError(f"port {wanted} is {owners[wanted]}")
     return edit.free_port(owners) if wanted is None else wanted

@@ -1,4 +1,4 @@
-"""``mcpctl baseline``: measure how fast port 8099 answers, for a cut-over to be compared with."""
+"""``mcpctl baseline``: measure how fast mcpd's port answers, for a cut-over to be compared with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mcpd import config
 from mcpd.ctl import output
 from mcpd.errors import UsageError
 
-HELP = "record how fast the server on port 8099 answers"
+HELP = "record how fast the server on mcpd's port answers"
 
 _MAX_REQUESTS = 100_000
 
@@ -29,8 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
     requests = BASELINE_REQUESTS if arguments.requests is None else arguments.requests
     if not 1 <= requests <= _MAX_REQUESTS:
         raise UsageError(f"--requests {requests}: expected a number from 1 to {_MAX_REQUESTS}")
-    record = Record(Path(config.load(arguments.config).database.path).absolute())
-    found = latency.measure(requests, now_us())
+    settings = config.load(arguments.config)
+    record = Record(Path(settings.database.path).absolute())
+    found = latency.measure(requests, now_us(), settings.server.port)
     record.keep_baseline(found)
     if arguments.json:
         output.print_json(dataclasses.asdict(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from mcpd.ctl.cutover import following, sessions, standing, watch
 from mcpd.ctl.cutover.adopting import Adopter, Outcome
 from mcpd.ctl.cutover.flow import Flow
 from mcpd.ctl.cutover.record import REPORT, Record, now_us
-from mcpd.errors import EX_REFUSED, Error, UsageError
-from mcpd.legacy import migration
+from mcpd.errors import EX_DATAERR, EX_REFUSED, Error, UsageError
+from mcpd.legacy import migration, preflight
 from mcpd.legacy.migration import Job
+from mcpd.store.cutovers import Cutover
 
 
 def flow(settings: Config, *, as_json: bool) -> Flow:
@@ -36,19 +37,18 @@ def cut_over(
     """Switch to mcpd, deal with the old sessions and, for *watch_s*, watch; return the exit status."""
     found = flow(settings, as_json=as_json)
     with following.undisturbed():
-        number = found.to_mcpd("cutover", _migration(job, found))
-        _supersede(found, number)
-        deal(found, number, adopt=adopt)
+        switch = _to_mcpd("cutover", job, found)
+        deal(found, switch.id, adopt=adopt)
         if watch_s is not None:
-            _begin_watch(found, number, watch_s, files)
+            _begin_watch(found, switch.id, watch_s, files)
     if watch_s is None:
         _print(found, as_json=as_json)
-        return 0
-    return _follow(found, number, as_json=as_json)
+        return _status(switch)
+    return _follow(found, switch.id, as_json=as_json) or _status(switch)
 
 
 def deal(found: Flow, number: int | None, *, adopt: bool) -> list[Outcome]:
-    """Lead the old system's sessions to mcpd, adopt those that can be if told; note and return what became of each."""
+    """Adopt those of the old system's sessions that can be, if told; note and return what became of each."""
     adopter = Adopter(agent_files.load(), found.record.path)
     outcomes = adopter.deal(sessions.everywhere(), adopt=adopt, say=found.say)
     found.record.keep_sessions(number, outcomes)
@@ -61,6 +61,8 @@ def show_sessions(settings: Config, *, adopt: bool, as_json: bool) -> None:
     """Print the old system's sessions and how to move them; adopt those that can be, if told."""
     found = flow(settings, as_json=True)
     adopter = Adopter(agent_files.load(), found.record.path)
+    if adopt:
+        found.lead_sessions(str(found.record.path))
     outcomes = deal(found, None, adopt=True) if adopt else adopter.look(sessions.everywhere())
     if as_json:
         output.print_json([outcome.as_json() for outcome in outcomes])
@@ -133,7 +135,8 @@ def _begin_watch(found: Flow, number: int, watch_s: float, files: Sequence[Path]
 
 def _follow(found: Flow, number: int, *, as_json: bool) -> int:
     """Show what the watch of the switch *number* says until it ends; return the exit status."""
-    until_us = found.record.get(number).watch_until_us or now_us()
+    begun = found.record.get(number)
+    until_us = (begun and begun.watch_until_us) or now_us()
     since_us = until_us - round(found.settings.cutover.watch_s * 1e6)
     following.follow(since_us, (lambda _: None) if as_json else _write)
     try:
@@ -143,10 +146,10 @@ def _follow(found: Flow, number: int, *, as_json: bool) -> int:
             raise
         output.warn(error.message)
         return EX_REFUSED
-    if ended.state == "watching":
+    if ended is not None and ended.state == "watching":
         output.warn("the watch was interrupted; mcpctl migrate --watch goes on with it")
     _print(found, number, as_json=as_json)
-    return 0 if ended.state == "success" else EX_REFUSED
+    return 0 if ended is not None and ended.state == "success" else EX_REFUSED
 
 
 def back(settings: Config, to: Path | None, reason: str | None, *, as_json: bool) -> None:
@@ -154,37 +157,47 @@ def back(settings: Config, to: Path | None, reason: str | None, *, as_json: bool
     found = flow(settings, as_json=as_json)
     with following.undisturbed():
         _supersede(found, found.to_old(to, reason))
-    adopter = Adopter(agent_files.load(), found.record.path)
-    for session in sessions.everywhere():
-        for complaint in adopter.export(session, settings.legacy.database):
-            found.say(f"{session.name} of {session.user}: {complaint}")
     _print(found, as_json=as_json)
 
 
-def forward(settings: Config, timezone: str | None, *, as_json: bool) -> None:
-    """Switch to mcpd again, with the rows that the old system wrote meanwhile."""
+def forward(settings: Config, timezone: str | None, *, as_json: bool) -> int:
+    """Switch to mcpd again, with the rows that the old system wrote meanwhile; return the exit status."""
     from mcpd.ctl.migrate import job
 
     found = flow(settings, as_json=as_json)
     wanted = job((Path(settings.legacy.database),), found.record.path, timezone)
     with following.undisturbed():
-        _supersede(found, found.to_mcpd("forward", _migration(wanted, found)))
+        switch = _to_mcpd("forward", wanted, found)
     _print(found, as_json=as_json)
+    return _status(switch)
 
 
-def _migration(job: Job, found: Flow) -> Callable[[], None]:
+def _to_mcpd(direction: str, job: Job, found: Flow) -> Cutover:
+    """Find out what can be before anything changes, then switch."""
+
     def migrate() -> None:
         report = migration.run(job, lambda *_: None)
         rows = sum(table.new.rows for source in report.sources for table in source.tables)
         found.say(f"migrated and verified: {rows} new rows")
 
-    return migrate
+    plan = preflight.plan(job)
+    for line in plan.described():
+        found.say(line)
+    plan.check_room()
+    switch = found.to_mcpd(direction, migrate)
+    _supersede(found, switch)
+    return switch
 
 
-def _supersede(found: Flow, number: int) -> None:
-    """End the watch that went on before the switch *number*; where that cannot be recorded, the watch sees it too."""
+def _status(switch: Cutover) -> int:
+    """Return the exit status of a *switch* to mcpd, which has a reason only if something was left undone."""
+    return EX_DATAERR if switch.reason else 0
+
+
+def _supersede(found: Flow, switch: Cutover) -> None:
+    """End the watch that went on before *switch*; where that cannot be recorded, the watch sees it too."""
     try:
-        found.record.supersede(number)
+        found.record.supersede(switch.id)
     except Error as error:
         found.say(f"a watch that went on is not ended in the record: {error.message}")
 

@@ -17,14 +17,16 @@ def run(settings: Config, package: Path | None, *, only_plan: bool, as_json: boo
     if only_plan:
         _print_plan(found, as_json=as_json)
         return
+    port = settings.server.port
     done = flow.carry_out(
-        found, (lambda _: None) if as_json else lambda text: output.write(f"{output.visible(text)}\n")
+        found, port, (lambda _: None) if as_json else lambda text: output.write(f"{output.visible(text)}\n")
     )
     if as_json:
         more = {"kept": done.kept and str(done.kept), "written": dict(done.written), "outage_us": done.outage_us}
         output.print_json(_as_json(found) | more)
         return
-    output.write(f"mcpd {found.source.version} answers; port 8099 refused callers for {done.outage_us / 1000:.0f} ms\n")
+    outage = f"port {port} refused callers for {done.outage_us / 1000:.0f} ms"
+    output.write(f"mcpd {found.source.version} answers; {outage}\n")
 
 
 def _print_plan(found: Plan, *, as_json: bool) -> None:

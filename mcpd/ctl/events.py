@@ -26,10 +26,10 @@ _SILENCE_S = 60.0  # a stream that lives shows it every 15 seconds
 _RETRY_S = 0.5
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_NAMED = {
-    "gap": "events up to number {after} are not kept any more",
-    "reset": "no event has number {asked} yet, the newest is {after}; was an older database restored?",
-}
+_NAMED = ("gap", "reset")
+_GAP = "events up to number {after} are not kept any more"
+_UNKNOWN = "no event has number {asked} yet, the newest is {after}; was an older database restored?"
+_RESTORED = "an older database was restored: what was told up to number {after} may not hold any more"
 Item = dict[str, Any]
 
 
@@ -77,9 +77,9 @@ def _print_page(where: Endpoint, asked: list[tuple[str, str]], since: str | None
         limit = _PAGE if wanted is None else min(wanted, _PAGE)
         query = [*asked, ("follow", "false"), ("limit", str(limit))] + ([("since", since)] if since else [])
         page = connection.get(f"{_PATH}?{urlencode(query)}")
-        for name, words in _NAMED.items():
+        for name in _NAMED:
             if page[name] is not None:
-                output.warn(words.format(**page[name]))
+                _warn(name, page[name])
         for item in page["events"]:
             _print(item, as_json=arguments.json)
         wanted = None if wanted is None else wanted - len(page["events"])
@@ -101,7 +101,7 @@ def follow(where: Endpoint, asked: list[tuple[str, str]], last: int) -> Iterator
                     lost = False
                 for event in reader.receive_data(data):
                     if event.name in _NAMED:
-                        output.warn(_NAMED[event.name].format(**json.loads(event.data)))
+                        _warn(event.name, json.loads(event.data))
                     elif event.data and int(event.id or 0) > last:
                         yield json.loads(event.data)
                     last = int(event.id or last)
@@ -112,6 +112,11 @@ def follow(where: Endpoint, asked: list[tuple[str, str]], last: int) -> Iterator
         finally:
             connection.close()
         time.sleep(_RETRY_S)
+
+
+def _warn(name: str, told: dict[str, int]) -> None:
+    words = _GAP if name == "gap" else _UNKNOWN if told["asked"] > told["after"] else _RESTORED
+    output.warn(words.format(**told))
 
 
 def _print(item: Item, *, as_json: bool) -> None:

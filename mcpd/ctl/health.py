@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mcpd import config
 from mcpd.agents import files as agent_files
+from mcpd.config import Config
 from mcpd.ctl import client, output
 from mcpd.ctl.checks import agents, backups, database, legacy, ports, units
 from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped
 from mcpd.ctl.checks.units import Unit
 from mcpd.errors import EX_REFUSED, ConfigError, Unreachable
-
-if TYPE_CHECKING:
-    from mcpd.config import Setting
+from mcpd.ports import DEFAULTS, Ports
 
 HELP = "check configuration, units, ports, database and backups"
 
@@ -49,29 +48,29 @@ def checks(url: str, files: Sequence[Path] | None) -> Iterator[Check]:
     configuration, settings = check_configuration(files)
     yield configuration
     if url == client.DEFAULT_URL:
-        yield from _check_system()
+        yield from _check_system(DEFAULTS if settings is None else settings.ports)
     else:
         yield skipped("units", "--url names a daemon that need not be systemd's")
         yield ports.judge_probe(url, ports.probe(url))
     if settings is None:
         yield skipped("database", "the configuration does not say where it is")
         return
-    facts = database.gather(str(settings["database.path"].value))
+    facts = database.gather(settings.database.path)
     yield from database.judge(facts)
-    yield backups.judge(backups.gather(str(settings["backup.directory"].value)), facts.age_s)
+    yield backups.judge(backups.gather(settings.backup.directory), facts.age_s)
 
 
-def _check_system() -> Iterator[Check]:
+def _check_system(configured: Ports) -> Iterator[Check]:
     from mcpd.ctl.cutover import switching
 
     if switching.old_serves():
-        yield from legacy.judge(legacy.probe())
+        yield from legacy.judge(legacy.probe(configured.rpc), configured.rpc)
     else:
-        yield from _check_mcpd()
+        yield from _check_mcpd(configured)
     yield from agents.judge(agent_files.load(), agents.find_tmux(), agents.find_ttyd())
 
 
-def _check_mcpd() -> Iterator[Check]:
+def _check_mcpd(configured: Ports) -> Iterator[Check]:
     found: dict[str, Unit] | None = None
     try:
         found = units.gather()
@@ -81,20 +80,18 @@ def _check_mcpd() -> Iterator[Check]:
         yield from units.judge(found)
     listening = ports.listeners()
     yield ports.judge_probe(client.DEFAULT_URL, ports.probe(client.DEFAULT_URL))
-    tcp = ports.probe(f"http://127.0.0.1:{ports.RPC_PORT}")
-    yield ports.judge_probe(f"port {ports.RPC_PORT}", tcp, listening.get(ports.RPC_PORT, ()))
-    yield from ports.judge(found, listening)
+    tcp = ports.probe(f"http://127.0.0.1:{configured.rpc}")
+    rpc = ports.judge_probe(f"port {configured.rpc}", tcp, listening.get(configured.rpc, ()))
+    yield from ports.judge(found, listening, rpc, configured)
 
 
-def check_configuration(files: Sequence[Path] | None) -> tuple[Check, Mapping[str, Setting] | None]:
-    """Return the check of the configuration and, if it is valid, what it says."""
-    from mcpd import config
-
+def check_configuration(files: Sequence[Path] | None) -> tuple[Check, Config | None]:
+    """Return the check of the configuration and, if it is valid, that."""
     try:
         settings = config.effective(files)
     except ConfigError as error:
         return failed("configuration", error.message, f"mend it; then {client.start()}"), None
-    return ok("configuration", f"{len(settings)} settings, all valid"), settings
+    return ok("configuration", f"{len(settings)} settings, all valid"), config.build(settings)
 
 
 def _print(checks: Sequence[Check]) -> None:

@@ -13,9 +13,10 @@ import pwd
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from mcpd import files
+from mcpd import config, files
 from mcpd.ctl import output
 from mcpd.ctl.client import Refused
 from mcpd.errors import AccessDenied, ConfigError, UsageError
@@ -51,8 +52,9 @@ class _Part:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it for each of the files."""
+    url = config.load(arguments.config).ports.url
     home = _become(arguments.user, arguments.project)
-    parts = _parts(home, arguments.project)
+    parts = _parts(home, arguments.project, url)
     documents = [_read(part.path, part) for part in parts]
     if arguments.action == "status":
         states = [part.state(document or {}) for part, document in zip(parts, documents, strict=True)]
@@ -66,12 +68,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if arguments.action != "status" or complete else Refused.exit_status
 
 
-def _parts(home: Path, project: Path | None) -> list[_Part]:
+def _parts(home: Path, project: Path | None, url: str) -> list[_Part]:
+    with_server = partial(settings.with_server, url=url)
     settings_of = (project.resolve() if project is not None else home) / ".claude" / "settings.json"
     servers_of = project.resolve() / ".mcp.json" if project is not None else home / ".claude.json"
     return [
         _Part(settings_of, "hooks", settings.with_hooks, settings.without_hooks, _hooks_state),
-        _Part(servers_of, "MCP server", settings.with_server, settings.without_server, _server_state),
+        _Part(servers_of, "MCP server", with_server, settings.without_server, partial(_server_state, url=url)),
     ]
 
 
@@ -83,8 +86,10 @@ def _hooks_state(document: Document) -> str:
     return f"incomplete: {', '.join(missing)} missing" if missing else "installed"
 
 
-def _server_state(document: Document) -> str:
-    return "installed" if settings.has_server(document) else "not installed"
+def _server_state(document: Document, url: str) -> str:
+    if not settings.has_server(document):
+        return "not installed"
+    return "installed" if settings.with_server(document, url) == document else f"incomplete: does not lead to {url}"
 
 
 def _become(user: str | None, project: Path | None) -> Path:

@@ -120,11 +120,11 @@ def _cut_over(arguments: argparse.Namespace, settings: Config, target: Path) -> 
 
 def job(paths: Sequence[Path], target: Path, timezone: str | None, directory: Path | None = None) -> Job:
     """Return the job to bring the databases *paths* over into *target*; snapshots go to *directory*, or beside that."""
-    from mcpd.legacy.migration import Job
+    from mcpd.legacy.migration import SNAPSHOTS, Job
 
     name = timezone or local_zone(_LOCALTIME)
     sources = tuple(dict.fromkeys(path.absolute() for path in paths))
-    snapshots = (directory or target.parent / "legacy").absolute()
+    snapshots = (directory or target.parent / SNAPSHOTS).absolute()
     if not snapshots.parent.is_dir():
         raise UsageError(f"--snapshots {snapshots}: there is no directory {snapshots.parent}")
     return Job(sources, target, zone(name), name, snapshots)

@@ -47,7 +47,7 @@ def show(target: Path, *, as_json: bool) -> None:
 def gather(target: Path) -> dict[str, Any]:
     """Return what *target* says of migrations into it; it is opened read-only."""
     from mcpd import files
-    from mcpd.ctl.cutover import standing
+    from mcpd.ctl.cutover import standing, unwritten
     from mcpd.store import cutovers, legacy, schema
     from mcpd.store.database import Database, store_errors
 
@@ -75,7 +75,7 @@ def gather(target: Path) -> dict[str, Any]:
                         "state": standing.state(each),
                         "sessions": json.loads(each.sessions or "[]"),
                     }
-                    for each in cutovers.newest(db, _MAX_RUNS)
+                    for each in unwritten.merged(target, cutovers.newest(db, _MAX_RUNS))
                 ],
                 "baselines": {
                     server: found and dataclasses.asdict(found)
@@ -100,7 +100,7 @@ def _cutovers(status: dict[str, Any]) -> Any:
         )
         for each in status["cutovers"]
     ]
-    return output.table("Switches", ("direction", "state", "began", "port 8099 refused for", "why"), rows)
+    return output.table("Switches", ("direction", "state", "began", "callers refused for", "why"), rows)
 
 
 def _sessions(status: dict[str, Any]) -> Iterator[Any]:

@@ -36,8 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.forward:
         if arguments.to or arguments.reason:
             raise UsageError("mcpctl rollback --forward takes no --to and no --reason")
-        cutting_over.forward(settings, arguments.timezone, as_json=arguments.json)
-        return 0
+        return cutting_over.forward(settings, arguments.timezone, as_json=arguments.json)
     if arguments.timezone:
         raise UsageError("--timezone goes with --forward")
     cutting_over.back(settings, arguments.to, arguments.reason, as_json=arguments.json)

@@ -89,6 +89,7 @@ def table(states: States, cpu: dict[str, float], now: datetime) -> RenderableTyp
             state["last_line"],
         )
         for name, state in states.items()
+        if state["connected"] or state["port"] is not None  # others were heard of once, perhaps years ago
     ]
     return output.table("", _COLUMNS, rows, "no agents")
 

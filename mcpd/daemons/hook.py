@@ -96,11 +96,9 @@ def _ask(path: str, event: str, payload: bytes, timeout_s: float) -> bytes:
     """Return what mcpd-rpc has the hook print."""
     if not event.replace("-", "").replace("_", "").isalnum() or not event.isascii():
         raise _Failed(f"unknown event {event[:80]!r}")
-    agent = os.environ.get("CLAUDE_AGENT_NAME") or os.environ.get("AGENT_NAME") or ""
-    named = f"X-Agent-Name: {agent}\r\n" if agent.isascii() and agent.isprintable() and agent else ""
     head = (
         f"POST /api/mcp/hooks/{event} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(payload)}\r\nConnection: close\r\n{named}\r\n"
+        f"Content-Length: {len(payload)}\r\nConnection: close\r\n{_named(event)}\r\n"
     )
     with socket.socket(socket.AF_UNIX) as connection:
         answer = _exchange(connection, path, head.encode() + payload, timeout_s)
@@ -109,6 +107,19 @@ def _ask(path: str, event: str, payload: bytes, timeout_s: float) -> bytes:
     if not found or b" 200" not in status[:13] or not body.startswith(_CONTINUE):
         raise _Failed(f"mcpd-rpc refused: {(body or answer)[:500].decode('utf-8', 'replace')}")
     return body
+
+
+def _named(event: str) -> str:
+    """Return the header that names the agent, percent-encoded (RFC 3986) as urllib would, which takes long to import.
+
+    A name that nobody could read on a screen is left out: what the agent does is worth more than whose it is.
+    """
+    agent = os.environ.get("CLAUDE_AGENT_NAME") or os.environ.get("AGENT_NAME") or ""
+    if not agent.isprintable():
+        _complain(event, f"the agent's name, which is not printable: {ascii(agent)[:80]}")
+        return ""
+    encoded = "".join(chr(byte) if 0x20 <= byte < 0x7F and byte != 0x25 else f"%{byte:02X}" for byte in agent.encode())
+    return f"X-Agent-Name: {encoded}\r\n" if encoded else ""
 
 
 def _exchange(connection: socket.socket, path: str, request: bytes, timeout_s: float) -> bytes:

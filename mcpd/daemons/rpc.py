@@ -80,11 +80,12 @@ def _serve(config: Config, arguments: argparse.Namespace) -> None:
     schema.check(db)
     key = runtime.session_key(config)
     sockets = runtime.sockets(NAME, arguments.listen)
-    agents = Fleet(arguments.agents, arguments.control)
+    agents = Fleet(arguments.agents, arguments.control, config.ports)
     checkpointer = Checkpointer(db, settings.path)
     try:
         plugin, loaded = _load_plugins(config)
-        core = Core(db, config, key, plugin, loaded, agents, Websockets(count_file=arguments.websockets))
+        outside = Websockets(config.websocket.port, arguments.websockets)
+        core = Core(db, config, key, plugin, loaded, agents, outside)
         uvloop.run(_run(core, db, config, sockets, agents))
     finally:
         checkpointer.close()

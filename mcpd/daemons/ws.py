@@ -29,6 +29,7 @@ from mcpd.bridge.upstream import Upstream
 from mcpd.config import Config
 from mcpd.daemons import runtime
 from mcpd.errors import ConfigError, Error, StoreUnavailable
+from mcpd.ports import Ports
 from mcpd.protocol.http import HttpRequest
 from mcpd.store import clients, schema
 from mcpd.store.database import Database, store_errors
@@ -48,6 +49,8 @@ from mcpd.ws.streams import Meter, Streams
 
 NAME = "mcpd-ws"
 RPC = "/run/mcpd/mcp.sock"
+_UNIT = f"{NAME}.service"
+_JOB_TIMEOUT_S = 2.0
 _RPC_TIMEOUT_S = 30.0
 _BACKLOG = 4096
 _BARRIER_S = 5.0
@@ -128,27 +131,27 @@ class Daemon:
         listen += [runtime.bind(address) for address in self._arguments.listen]
         if not listen:
             raise ConfigError(f"no sockets: start {NAME} by its socket unit, systemd-socket-activate or with --listen")
-        connections = [socket.socket(fileno=fd) for name, fd in passed if name == handover.SOCKET]
+        connections = handover.unpack([fd for name, fd in passed if name == handover.BOX])
         files = [fd for name, fd in passed if name == handover.STATE]
         records = handover.read(files)
         for fd in files:
             os.close(fd)
         # Not later: what is told from now on must not be told again by the next process, should this one be killed.
-        self._notifier.forget_sockets(handover.SOCKET)
+        self._notifier.forget_sockets(handover.BOX)
         self._notifier.forget_sockets(handover.STATE)
         return listen, connections, records
 
     def _begin(self) -> None:
         config = self._config
         settings = config.websocket
-        fleet = Fleet(self._arguments.agents)
+        fleet = Fleet(self._arguments.agents, ports=self._config.ports)
         is_open = config.access.loopback == "open"
         self._registry = Registry(
             settings,
             Callers(config.access.admin_group, open_loopback=is_open, agent_users=fleet.users),
             OriginGuard(config.server.allowed_hosts, config.server.allowed_origins),
             self._refused,
-            {"/ws-config": _ws_config},
+            {"/ws-config": partial(_ws_config, self._config.ports)},
             self._verify,
         )
         feed = Feed(Log(self._db), settings.max_behind)
@@ -230,11 +233,16 @@ class Daemon:
         loop = asyncio.get_running_loop()
         limit_s = loop.time() + self._config.server.drain_timeout_s
         connections = [connection for connection in self._registry.connections if isinstance(connection, Connection)]
+        code, reason = CloseCode.SERVICE_RESTART, "mcpd-ws is stopping; connect again"
         if self._notifier.can_store():
-            await self._settle(connections, limit_s)
-            self._hand_over(connections)
+            # Whatever else it is, or cannot be found out, may be a restart.
+            if await asyncio.to_thread(sd.job_of, _UNIT, _JOB_TIMEOUT_S) != "stop":
+                await self._settle(connections, limit_s)
+                self._hand_over(connections)
+            await self._answered(connections, limit_s)
+            code, reason = CloseCode.GOING_AWAY, "mcpd-ws was stopped"
         for connection in connections:
-            connection.close(CloseCode.SERVICE_RESTART, "mcpd-ws is stopping; connect again")
+            connection.close(code, reason)
         while (self._registry.connections or self._room.tasks) and loop.time() < limit_s:  # noqa: ASYNC110
             await asyncio.sleep(_STEP_S)
 
@@ -243,12 +251,16 @@ class Daemon:
         self._registry.resting = True
         for connection in connections:
             connection.hold(held=True)
+        for session in await self._answered(connections, limit_s):
+            await session.rest()
+
+    async def _answered(self, connections: Sequence[Connection], limit_s: float) -> list[Session]:
+        """Wait until what is under way on *connections* is answered, but no longer than *limit_s*; return who asked."""
         sessions = [connection.session for connection in connections if connection.session is not None]
         loop = asyncio.get_running_loop()
         while loop.time() < limit_s and any(session.is_busy() for session in sessions):  # noqa: ASYNC110
             await asyncio.sleep(_STEP_S)
-        for session in sessions:
-            await session.rest()
+        return sessions
 
     def _hand_over(self, connections: Sequence[Connection]) -> None:
         """Leave *connections* with the service manager, and end.
@@ -258,7 +270,7 @@ class Daemon:
         exported = [found for connection in connections if (found := connection.export()) is not None]
         records = {handover.cookie(socket.socket(fileno=os.dup(fd))): record for fd, record in exported}
         self._notifier.store(handover.STATE, [handover.write(records)])
-        self._notifier.store(handover.SOCKET, [fd for fd, _ in exported])
+        self._notifier.store(handover.BOX, [box.detach() for box in handover.pack([fd for fd, _ in exported])])
         if not self._notifier.barrier(_BARRIER_S):
             self._log.warning("the service manager does not say that it has the connections")
         self._log.info("left %d connections with the service manager", len(exported))
@@ -266,11 +278,11 @@ class Daemon:
         os._exit(0)
 
 
-def _ws_config(request: HttpRequest) -> bytes:
+def _ws_config(ports: Ports, request: HttpRequest) -> bytes:
     """Say where the WebSocket is, as the old system's clients ask."""
-    host = request.header(b"host") or "localhost:8100"
+    host = request.header(b"host")
     config = {
-        "ws_enabled": True, "ws_url": f"ws://{host}", "polling_fallback": True,
+        "ws_enabled": True, "ws_url": f"ws://{host}" if host else ports.ws_url, "polling_fallback": True,
         "polling_interval": 10_000, "reconnect_interval": 5_000,
     }  # fmt: skip
     return orjson.dumps(config)

@@ -36,6 +36,11 @@ _ALIASES = {
     "suggestprompts": "UserPromptSubmit",
 }
 _NOT_LETTERS = re.compile(r"[^a-z]+")
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole character in two
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
+    rb"|\\."
+)
 _KNOWN = {name.lower(): name for name in (*EVENTS, *_FURTHER)} | _ALIASES
 MAX_TASK_CHARS = 200
 
@@ -69,6 +74,11 @@ class Hook:
         """What the agent works on from now on, in one line; empty where the event does not tell."""
         lines = self.prompt.strip().splitlines()
         return lines[0].strip()[:MAX_TASK_CHARS] if lines and self.event == "UserPromptSubmit" else ""
+
+
+def mended(payload: bytes) -> bytes:
+    """Return *payload* with U+FFFD for each half of a character in its JSON; some agents cut text within one."""
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], payload)
 
 
 def event_name(text: str) -> str:

@@ -21,6 +21,7 @@ _CATEGORIES = (
 )
 _LOOKS_LIKE_A_PATH = re.compile(r"\S*(?:/\S*|\.[A-Za-z]\w{0,5})")
 _WORD = re.compile(r"[a-z]+")
+_WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # in deleteRepo, dropDBUser
 _HELPER = "supervisor"
 _DANGEROUS = ("delete", "drop", "remove", "destroy", "reset")
 _OURS = re.compile(r"mcp__(?:plugin_)?mcpd(?:_\w+?)?__")
@@ -144,7 +145,7 @@ def is_foreign(tool: str) -> bool:
 
 def warning(hook: Hook) -> str | None:
     """Return what to say before an MCP tool is used that by its name destroys something."""
-    name = hook.tool.rpartition("__")[2].lower()
+    name = _WORD_BEGINS.sub(" ", hook.tool.rpartition("__")[2]).lower()
     if hook.event != "PreToolUse" or not hook.tool.startswith("mcp__"):
         return None
     if not any(word in _DANGEROUS for word in re.split(r"[^a-z]+", name)):

@@ -7,6 +7,7 @@ not of the form that Claude Code itself takes.
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import PurePath
 from typing import Any
@@ -17,7 +18,7 @@ Document = dict[str, Any]
 
 PROGRAM = "mcpd-hook"
 SERVER = "mcpd"
-SERVER_ENTRY: Document = {"type": "http", "url": "http://localhost:8099/mcp"}
+_OUR_URL = re.compile(r"http://localhost:[0-9]+/mcp")
 _TIMEOUT_S = 10
 _OF_TOOLS = ("PreToolUse", "PostToolUse")
 
@@ -50,15 +51,18 @@ def installed_events(document: Document) -> set[str]:
     return {event for event, entries in _hooks(document).items() if any(_has_ours(entry) for entry in entries)}
 
 
-def with_server(document: Document) -> Document:
-    """Return *document* with mcpd among its MCP servers; one of that name stays as it is."""
-    return {**document, "mcpServers": {SERVER: SERVER_ENTRY} | _servers(document)}
+def with_server(document: Document, url: str) -> Document:
+    """Return *document* with the mcpd at *url* among its MCP servers; one of that name not of ours stays as it is."""
+    servers = _servers(document)
+    if SERVER in servers and not _is_our_server(servers[SERVER]):
+        return document
+    return {**document, "mcpServers": servers | {SERVER: {"type": "http", "url": f"{url}/mcp"}}}
 
 
 def without_server(document: Document) -> Document:
     """Return *document* without mcpd, unless somebody gave it another entry than ours."""
     servers = _servers(document)
-    if servers.get(SERVER) != SERVER_ENTRY:
+    if not _is_our_server(servers.get(SERVER)):
         return document
     left = {name: entry for name, entry in servers.items() if name != SERVER}
     if left:
@@ -69,6 +73,13 @@ def without_server(document: Document) -> Document:
 def has_server(document: Document) -> bool:
     """Say whether mcpd is among the MCP servers."""
     return SERVER in _servers(document)
+
+
+def _is_our_server(entry: object) -> bool:
+    """Say whether *entry* is ours, whatever the port was then."""
+    if not isinstance(entry, dict) or entry.keys() != {"type", "url"}:
+        return False
+    return entry["type"] == "http" and isinstance(entry["url"], str) and _OUR_URL.fullmatch(entry["url"]) is not None
 
 
 def _hooks(document: Document) -> dict[str, list[Any]]:

@@ -33,6 +33,9 @@ Progress = Callable[[str, int, int], None]
 """Told what is being done, and how many rows of how many."""
 
 LOCK_TIMEOUT_S = 30.0  # for the daemons to let us write; they commit many times a second
+SNAPSHOTS = "legacy"
+"""The directory beside the database where copies of the sources and reports are kept, unless another one is named."""
+
 _SCRATCH = ".mcpd-migrate-"
 _TOLD_EVERY = 2_000
 _UNCHANGED = "nothing was changed"

@@ -7,7 +7,7 @@ import platform
 import shutil
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,18 @@ class Plan:
     needed_bytes: int
     free_bytes: int
 
+    def described(self) -> Iterator[str]:
+        """Yield a line for all that one should know before anything changes."""
+        for source in self.sources:
+            rows = sum(table.rows for table, _ in source.tables)
+            who = ", ".join(f"{writer.program} (pid {writer.pid})" for writer in source.writers)
+            yield f"{source.path}: {rows} rows in {len(source.tables)} tables{f', open in {who}' if who else ''}"
+        for name, version in self.versions.items():
+            if version is None or is_old(name, version):
+                needed = ".".join(map(str, MINIMUM[name]))
+                yield f"{name}: {version or 'not installed'}; {needed} or newer is needed"
+        yield f"disk: {self.free_bytes >> 20} MiB free, {self.needed_bytes >> 20} MiB may be needed"
+
     def check_room(self) -> None:
         """Raise ``StoreUnavailable`` when the disk has no room for the migration."""
         if self.free_bytes < self.needed_bytes:
@@ -75,10 +87,10 @@ class Plan:
 def plan(job: Job) -> Plan:
     """Look at everything that *job* is about; raises as ``migration.run`` would, as far as that can be foreseen."""
     for path in job.sources:
-        _check_file(path)
+        check_file(path)
     migration.open_target(job.target).close()
-    writers = _writers(job.sources)
-    sources = tuple(_look(path, writers[path]) for path in job.sources)
+    found = writers(job.sources)
+    sources = tuple(_look(path, found[path]) for path in job.sources)
     size_bytes = sum(source.size_bytes for source in sources)
     free = [shutil.disk_usage(_existing(path)).free for path in (job.target.parent, job.snapshots)]
     return Plan(job, sources, versions(), needed_bytes(size_bytes), min(free))
@@ -109,7 +121,8 @@ def _program_version(command: list[str]) -> str | None:
     return next((word for word in said.stdout.split() if word[0].isdigit()), None)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Raise ``UsageError`` or ``SourceUnusable`` unless *path* is a regular file that we may read."""
     if path.is_dir():
         raise UsageError(f"{path}: is a directory; expected the database file in it, such as {path / 'mcp_state.db'}")
     try:
@@ -139,7 +152,7 @@ def _look(path: Path, writers: tuple[Writer, ...]) -> SourcePlan:
     return SourcePlan(path, size_bytes, source.journal_mode, writers, targets)
 
 
-def _writers(paths: tuple[Path, ...]) -> dict[Path, tuple[Writer, ...]]:
+def writers(paths: tuple[Path, ...]) -> dict[Path, tuple[Writer, ...]]:
     """Return who has each of *paths*, or its write-ahead log, open, as far as we may see that."""
     wanted = {f"{path.resolve()}{suffix}": path for path in paths for suffix in ("", "-wal", "-shm", "-journal")}
     found: dict[Path, dict[int, Writer]] = {path: {} for path in paths}

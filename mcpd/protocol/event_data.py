@@ -115,6 +115,18 @@ class Collaboration(Data, frozen=True):
     priority: str
 
 
+class MessageSent(Data, frozen=True):
+    """``caller`` typed it; *entered* says that Enter followed, *was_seen* that the screen showed it.
+
+    The text itself is not told: what is typed into a terminal can be a password.
+    """
+
+    caller: str
+    size_bytes: int
+    entered: bool
+    was_seen: bool
+
+
 class Task(Data, frozen=True):
     """``task`` is the id; what came of it only its owner reads."""
 
@@ -256,6 +268,13 @@ class CutoverSession(Data, frozen=True):
     agent: str | None
     outcome: str
     why: str
+
+
+class Restored(Data, frozen=True):
+    """``after`` is the number that the restored database had come to, ``kept`` where the replaced one is now."""
+
+    after: int
+    kept: str | None
 
 
 class UpgradeTakenBack(Data, frozen=True):

@@ -11,7 +11,6 @@ import orjson
 from mcpd.resources.base import JSON, Content, Reading, Resource, Template, json_content
 from mcpd.resources.files import not_found
 from mcpd.store import activities, agents, claims, components, names, terminals
-from mcpd.store.agents import Agent
 from mcpd.store.claims import Claim
 from mcpd.store.terminals import LiveState
 from mcpd.times import rfc3339
@@ -43,16 +42,18 @@ def _live(live: LiveState) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in ("agent", "since_us")}
 
 
-def _config(reading: Reading, uri: str, value: str) -> Content:
-    agent = _find(reading, uri, value)
+def _config(reading: Reading, uri: str, value: str, described: Callable[[], Collection[str]]) -> Content:
+    agent = agents.find(reading.db, value)
+    if agent is None and value not in described():
+        raise not_found(uri)
     return json_content(
         {
-            "name": agent.name,
-            "status": agent.status,
-            "capabilities": _json(agent.capabilities),
-            "metadata": _json(agent.metadata),
-            "registered": rfc3339(agent.created_us),
-            "last_seen": rfc3339(agent.last_seen_us),
+            "name": value,
+            "status": None if agent is None else agent.status,
+            "capabilities": None if agent is None else _json(agent.capabilities),
+            "metadata": None if agent is None else _json(agent.metadata),
+            "registered": None if agent is None else rfc3339(agent.created_us),
+            "last_seen": None if agent is None else rfc3339(agent.last_seen_us),
         }
     )
 
@@ -84,13 +85,6 @@ def _activities(reading: Reading) -> Content:
             "total": activities.count(reading.db),
         }
     )
-
-
-def _find(reading: Reading, uri: str, name: str) -> Agent:
-    agent = agents.find(reading.db, name)
-    if agent is None:
-        raise not_found(uri)
-    return agent
 
 
 def _claim(claim: Claim) -> dict[str, Any]:
@@ -145,15 +139,19 @@ COMPONENT = Template(
     complete=lambda db, prefix, limit: names.beginning(db, "components", prefix, limit),
 )
 
-CONFIG = Template(
-    prefix="config://agents/",
-    variable="name",
-    name="Agent configuration",
-    title="Agent configuration",
-    description="What is known of a registered agent: its capabilities, metadata and times.",
-    mime_type=JSON,
-    read=_config,
-    watched=True,
-    names=lambda db, after, limit: names.after(db, "agents", after, limit),
-    complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit),
-)
+
+def config_template(described: Callable[[], Collection[str]]) -> Template:
+    """Return the template of what agents said of themselves; nothing yet of those that only *described* knows."""
+    return Template(
+        prefix="config://agents/",
+        variable="name",
+        name="Agent configuration",
+        title="Agent configuration",
+        description="What is known of an agent: its capabilities, metadata and times; null where it has said nothing"
+        " yet.",
+        mime_type=JSON,
+        read=lambda reading, uri, value: _config(reading, uri, value, described),
+        watched=True,
+        names=lambda db, after, limit: names.after(db, "agents", after, limit),
+        complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit, described()),
+    )

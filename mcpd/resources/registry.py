@@ -39,7 +39,7 @@ class Resources:
         self.templates: Sequence[Template] = (
             coordination.agent_template(agents),
             coordination.COMPONENT,
-            coordination.CONFIG,
+            coordination.config_template(agents),
             events.OF_TOPIC,
             project.file_template(files),
             *templates,

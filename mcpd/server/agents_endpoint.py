@@ -1,4 +1,4 @@
-"""``POST /api/mcp/start-agent`` and its kin: what the dashboard's buttons do with an agent, and an agent's heartbeat.
+"""``POST /api/mcp/start-agent`` and its kin: what the dashboard's buttons do with an agent, and what is heard of one.
 
 Bodies and answers are those of the system that mcpd replaces; ``agent_name`` may be a display name.
 """
@@ -18,7 +18,7 @@ from mcpd.agents.agent import Agent
 from mcpd.errors import AccessDenied, AgentFailed, AgentNotFound, Error, InvalidRequest
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse
 from mcpd.protocol.jsonrpc import decode
-from mcpd.server import rest
+from mcpd.server import changes, rest
 from mcpd.server.calls import Calls
 from mcpd.server.channel import HttpChannel
 from mcpd.server.dialect_endpoint import DIALECT_VERSION
@@ -31,8 +31,10 @@ from mcpd.terminals.orders import Changed, Open, Start, Stop
 from mcpd.terminals.states import State
 from mcpd.tools.base import Call
 from mcpd.tools.context import Context
+from mcpd.tools.terminals import Message
 
 PATHS = tuple(f"/api/mcp/{verb}" for verb in ("start-terminal", "setup-agent", "start-agent", "stop-agent"))
+MESSAGES = "/api/mcp/messages"
 _STOP = "/api/mcp/stop-agent"
 _STATUS = {-32602: 400, -32603: 503}
 """What MCP tells within a 200, by the error's code (``replies.error``)."""
@@ -49,6 +51,12 @@ class Beat(msgspec.Struct, frozen=True):
 
 class Named(msgspec.Struct, frozen=True):
     """The body of the others, which may say more; what the unit of an agent says holds."""
+
+    agent_name: Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class Told(Message, frozen=True, kw_only=True):
+    """The body of a message that was typed without us."""
 
     agent_name: Annotated[str, Meta(min_length=1, max_length=128)]
 
@@ -120,6 +128,16 @@ class AgentsEndpoint:
             return rest.answer({"success": True})
         except Error as error:
             return rest.refuse(work, error)
+
+    def message(self, http: HttpRequest, work: Work) -> HttpResponse:
+        """Tell of a message that the caller has typed into an agent's terminal by itself, as mcpctl does."""
+
+        def change() -> HttpResponse:
+            told = _body(http, Told)
+            told.tell(Call(work.db, work.caller, work.now_us, work.site.claim_ttl_us), self._named(told.agent_name))
+            return rest.answer({"success": True})
+
+        return changes.audited(work, "messages/tell", None, http.body.decode("utf-8", "replace"), change)
 
     def _own_name(self, text: str) -> str:
         """Return the name of the agent that *text* means; others than this machine's are called as they call it."""

@@ -110,7 +110,9 @@ class Core:
         vault = Vault(Path(config.database.path).with_name(KEY_FILE))
         authority = Authority.of(key, config.access.public_url)
         self._compliance = self._made_compliance(config, fleet, vault)
-        self._site = self._made_site(config, plugin, loaded, fleet, authority, websockets or Websockets())
+        self._site = self._made_site(
+            config, plugin, loaded, fleet, authority, websockets or Websockets(config.websocket.port)
+        )
         self.hub = Hub(db)
         self.jobs = Jobs()
         self.calls = Calls(self._site, db, self.jobs, StateSigner(key))

@@ -2,7 +2,7 @@
 
 A stream is a place in the log (``server.hub``), and so is what a client names to go on from. A place that is no more,
 or not yet, is told: ``gap`` says that retention removed events behind it, ``reset`` that no event had that number yet,
-as after an older database was restored. Both name the number behind which it goes on.
+or that it comes upon a place where an older database was restored. Both name the number behind which it goes on.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ class EventStream(Listener):
 
     def hear(self, row: Row) -> None:
         assert self._sink is not None
+        if row[2] == events.RESTORED:
+            self._sink.send(_named("reset", row[0] - 1, {"asked": self.seq, "after": row[0] - 1}))
         self.seq = row[0]
         if self._wish(row):
             self._unwanted = 0
@@ -150,6 +152,9 @@ def _page(work: Work, query: Query, wish: Wish) -> dict[str, Any]:
         removed = events.removed_to(db)
         if removed > asked:
             last, gap = max(last, removed), {"asked": asked, "after": removed}
+        restored = events.restored_in(db, asked, last)
+        if restored is not None:
+            reset = {"asked": asked, "after": restored - 1}
     return {
         "events": [orjson.Fragment(catalogue.encode(_event(row))) for row in rows],
         "next": last,

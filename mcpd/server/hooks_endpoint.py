@@ -8,10 +8,11 @@ continues, and the hook continues on errors by itself.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from mcpd.errors import Error, StoreUnavailable
+from mcpd.errors import Error, InvalidRequest, ParseError, StoreUnavailable
 from mcpd.hooks import events, requests
 from mcpd.hooks.events import Hook
 from mcpd.legacy import arguments, phrases
@@ -39,8 +40,8 @@ def post(http: HttpRequest, work: Work) -> HttpResponse:
     try:
         event = events.event_name(work.target)
         work.method = f"hooks/{event}"
-        hook = events.read(event, jsonrpc.decode(http.body))
-        agent = requests.who(hook, (http.header(AGENT) or "").strip())
+        hook = events.read(event, _decoded(http.body))
+        agent = requests.who(hook, _named(http))
         work.session_id = hook.session_id or None
         _note_state(work, hook, agent)
         logged = requests.activity(hook, agent)
@@ -52,6 +53,25 @@ def post(http: HttpRequest, work: Work) -> HttpResponse:
     if not words:
         return rest.answer({"continue": True})
     return rest.answer({"continue": True, "systemMessage": "\n".join(words), "suppressOutput": False})
+
+
+def _decoded(body: bytes) -> object:
+    try:
+        return jsonrpc.decode(body)
+    except ParseError:
+        return jsonrpc.decode(events.mended(body))
+
+
+def _named(http: HttpRequest) -> str:
+    """Return the agent that the header names, percent-encoded since a header is ASCII; empty if none does."""
+    wrong = InvalidRequest("X-Agent-Name: expected printable text in percent-encoded UTF-8")
+    try:
+        name = unquote_to_bytes(http.headers.get(AGENT, b"")).decode()
+    except UnicodeDecodeError as exc:
+        raise wrong from exc
+    if not name.isprintable():
+        raise wrong
+    return name.strip()
 
 
 def _note_state(work: Work, hook: Hook, agent: str) -> None:

@@ -32,7 +32,7 @@ _LIST_CHANGED = {
     "agent.new": RESOURCES_CHANGED,
     "migration.finished": RESOURCES_CHANGED,
 }
-_CHANGES_NOTHING = frozenset({"agent.heartbeat", "tool.called", "resource.read", "claim.taken"})
+_CHANGES_NOTHING = frozenset({"agent.heartbeat", "message.sent", "tool.called", "resource.read", "claim.taken"})
 """A claim is taken by what is told too, an activity or a registration."""
 
 _ABOUT_AGENT = ("agent://", "config://agents/")

@@ -16,7 +16,6 @@ from mcpd.server.api import Operation, Schema
 from mcpd.server.api import list_of as _list
 from mcpd.server.api import object_of as _object
 from mcpd.server.api import ref as _ref
-from mcpd.terminals.states import State
 
 _TEXT: Schema = {"type": "string"}
 _REFUSED: Schema = {"type": "object", "required": ["error"]}  # words here, a JSON-RPC error there
@@ -100,12 +99,15 @@ _BODY: Schema = {**_PROMPT_SCHEMAS["Prompt"], "title": "PromptBody", "required":
 _OPTIONAL_COUNT: Schema = {"type": ["integer", "null"]}
 _OPTIONAL_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
 _AGENT_STATE = _object(
-    status={"enum": [state.value for state in State]},
-    port=_COUNT,
+    agent=_TEXT,
+    status=_TEXT,
+    port=_OPTIONAL_COUNT,
     connected={"type": "boolean"},
     lastActivity=_OPTIONAL_TIME,
+    last_seen=_OPTIONAL_TIME,
+    current_task=_OPTIONAL_TEXT,
     since=_OPTIONAL_TIME,
-    title=_TEXT,
+    title=_OPTIONAL_TEXT,
     last_line=_OPTIONAL_TEXT,
     **dict.fromkeys(
         ("pid", "exit_status", "cpu_us", "memory_bytes", "tasks", "io_read_bytes", "io_write_bytes"), _OPTIONAL_COUNT
@@ -210,6 +212,12 @@ OPERATIONS: dict[str, Operation] = {
         {200: ("Noted.", _object(success={"const": True}))},
         {**_NAMED, "properties": {"agent_name": _TEXT, "current_task": _TEXT}},
         _UNNAMED | _STORE,
+    ),
+    "POST /api/mcp/messages": Operation(
+        "Tell of a message that the caller has typed into an agent's terminal",
+        {200: ("Told.", _object(success={"const": True}))},
+        _object(agent_name=_TEXT, size_bytes=_COUNT, entered={"type": "boolean"}, was_seen={"type": "boolean"}),
+        {400: "No such agent, or a member is missing."} | _STORE,
     ),
     "POST /api/mcp/start-terminal": Operation(
         "Have an agent and its web terminal run", _ordered(port=_COUNT, url=_TEXT), _NAMED, _UNDONE

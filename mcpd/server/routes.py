@@ -65,11 +65,12 @@ def table(parts: Parts) -> dict[str, Route]:
     mcp = McpEndpoint(parts.sessions, streams, methods, parts.calls, conversation)
     sse = SseEndpoint(parts.hub, parts.db, conversation, parts.calls)
     dialect = DialectEndpoint(parts.sessions, parts.site, methods, parts.calls)
-    terminals = Terminals(parts.site.fleet)
+    active_window_us = int(parts.config.coordination.active_window_s * 1e6)
+    terminals = Terminals(parts.site.fleet, active_window_us)
     agents = AgentsEndpoint(parts.site.fleet, parts.calls)
     oauth = OauthEndpoint()
     compliance = compliance_endpoint.status(enabled=parts.config.compliance.enabled)
-    status = rest.Status(int(parts.config.coordination.active_window_s * 1e6), compliance)
+    status = rest.Status(active_window_us, compliance)
     return {
         "/mcp": Route({"POST": mcp.post, "GET": mcp.get, "DELETE": mcp.delete}, mcp_endpoint.refuse, needs=BY_MESSAGE),
         "/sse": Route({"GET": sse.open}, mcp_endpoint.refuse, needs=BY_MESSAGE),
@@ -99,6 +100,7 @@ def table(parts: Parts) -> dict[str, Route]:
         "/api/mcp/hooks/{name}": Route({"POST": hooks_endpoint.post}, rest.refuse),
         "/api/mcp/heartbeat": Route({"POST": agents.heartbeat}, rest.refuse),
         **{path: Route({"POST": agents.post}, rest.refuse, needs=EXECUTE) for path in agents_endpoint.PATHS},
+        agents_endpoint.MESSAGES: Route({"POST": agents.message}, rest.refuse, needs=EXECUTE),
         "/api/mcp/prompts/{name}": Route(
             {"GET": prompts_endpoint.get, "PUT": prompts_endpoint.put, "DELETE": prompts_endpoint.delete},
             rest.refuse,

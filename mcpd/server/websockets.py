@@ -7,9 +7,9 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcpd import ports
 from mcpd.access.sockdiag import socket_owner
 
-PORT = 8100
 COUNT_FILE = Path("/run/mcpd-ws/clients")
 """Where mcpd-ws writes how many clients it has; systemd removes it with the daemon."""
 
@@ -18,7 +18,7 @@ COUNT_FILE = Path("/run/mcpd-ws/clients")
 class Websockets:
     """mcpd-ws as seen from outside: it listens on *port*, and says in *count_file* how many clients it has."""
 
-    port: int = PORT
+    port: int = ports.DEFAULTS.ws
     count_file: Path = COUNT_FILE
 
     def listens(self) -> bool:

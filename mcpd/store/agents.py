@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from mcpd.store.database import Database, Row
@@ -20,14 +21,19 @@ class Agent:
     last_seen_us: int
 
 
+_COLUMNS = ", ".join(field.name for field in dataclasses.fields(Agent))
+
+
 def find(db: Database, name: str) -> Agent | None:
     """Return the agent *name*, None if it was never heard of."""
-    row = db.one(
-        "SELECT name, status, current_task, capabilities, metadata, created_us, last_seen_us FROM agents"
-        " WHERE name = ?",
-        (name,),
-    )
+    row = db.one(f"SELECT {_COLUMNS} FROM agents WHERE name = ?", (name,))  # noqa: S608
     return None if row is None else Agent(*row)
+
+
+def latest(db: Database, limit: int) -> list[Agent]:
+    """Return the *limit* agents that were heard of last, by name."""
+    sql = f"SELECT {_COLUMNS} FROM agents ORDER BY last_seen_us DESC, name LIMIT ?"  # noqa: S608
+    return sorted((Agent(*row) for row in db.rows(sql, (limit,))), key=lambda agent: agent.name)
 
 
 def touch(db: Database, name: str, now_us: int) -> bool:

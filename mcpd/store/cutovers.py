@@ -13,7 +13,7 @@ _SELECT = (
 
 @dataclass(frozen=True, slots=True)
 class Cutover:
-    """One switch: ``direction`` is cutover, rollback or forward; ``outage_us`` how long port 8099 refused callers.
+    """One switch: ``direction`` is cutover, rollback or forward; ``outage_us`` how long the port refused callers.
 
     ``sessions`` is what became of the old system's, a list as JSON; None where nobody looked.
     """
@@ -66,6 +66,24 @@ def change(
     )
 
 
+def keep(db: Database, switch: Cutover) -> int:
+    """Note *switch*, of which *db* has an earlier state or nothing; return its id here."""
+    found = db.one(
+        "SELECT id FROM cutovers WHERE direction = ? AND started_us = ?", (switch.direction, switch.started_us)
+    )
+    number = begin(db, switch.direction, switch.started_us) if found is None else int(found[0])
+    change(
+        db,
+        number,
+        switch.state,
+        watch_until_us=switch.watch_until_us,
+        finished_us=switch.finished_us,
+        outage_us=switch.outage_us,
+        reason=switch.reason,
+    )
+    return number
+
+
 def keep_sessions(db: Database, number: int, sessions: str) -> None:
     """Note what became of the *sessions* (JSON) that the switch *number* found."""
     db.execute("UPDATE cutovers SET sessions = ? WHERE id = ?", (sessions, number))
@@ -74,18 +92,6 @@ def keep_sessions(db: Database, number: int, sessions: str) -> None:
 def newest(db: Database, limit: int) -> list[Cutover]:
     """Return the last *limit* switches, newest first."""
     return [Cutover(*row) for row in db.rows(f"{_SELECT} ORDER BY id DESC LIMIT ?", (limit,))]
-
-
-def get(db: Database, number: int) -> Cutover:
-    """Return the switch *number*, which is there."""
-    [row] = db.rows(f"{_SELECT} WHERE id = ?", (number,))
-    return Cutover(*row)
-
-
-def settled(db: Database) -> Cutover | None:
-    """Return the last switch that took place, None if there was none: neither one at work nor one that failed."""
-    row = db.one(f"{_SELECT} WHERE state NOT IN ('switching', 'failed') ORDER BY id DESC LIMIT 1")
-    return None if row is None else Cutover(*row)
 
 
 def supersede(db: Database, number: int, now_us: int) -> list[int]:

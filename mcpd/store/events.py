@@ -12,6 +12,9 @@ import orjson
 
 from mcpd.store.database import Database, Row
 
+RESTORED = "database.restored"
+"""The topic of the event at which an older database went on (store/succession.py)."""
+
 Wanted = Callable[[Row], bool]
 _PAGE = 500
 _SEARCHED = 10_000
@@ -35,6 +38,12 @@ SELECT
     id, at_us, 'resource.read', CASE {_PROVEN} END,
     json_object('uri', uri, 'caller', caller, 'request', request_id, 'session', session_id, 'error', error)
 FROM resource_access_log WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"""  # noqa: S608
+
+
+_COUNTS = f"""
+SELECT topic, agent, count(*)
+FROM (SELECT * FROM ({_STATED}) UNION ALL SELECT * FROM ({_CALLS}) UNION ALL SELECT * FROM ({_READS}))
+GROUP BY topic, agent"""  # noqa: S608
 
 
 def add(db: Database, now_us: int, topic: str, agent: str | None, data: Mapping[str, object]) -> None:
@@ -61,6 +70,13 @@ def since(db: Database, seq: int, limit: int, *, derived: bool = True) -> list[R
     if derived and read > after:
         rows += db.rows(_READS, (after, last, limit))
     return sorted(rows)[:limit]
+
+
+def counts(db: Database, seq: int, last: int) -> list[tuple[str, str | None, int]]:
+    """Return how many events there are behind number *seq* and up to *last*, by topic and agent."""
+    after = max(seq, *db.rows("SELECT merged_after, removed_to FROM event_log")[0])
+    rows = db.rows(_COUNTS, (seq, last, -1, after, last, -1, after, last, -1))
+    return [(topic, agent, number) for topic, agent, number in rows]
 
 
 def latest(db: Database, wanted: Wanted, limit: int, *, derived: bool = True) -> list[Row]:
@@ -105,6 +121,20 @@ def removed_to(db: Database) -> int:
 def oldest(db: Database) -> int:
     """Return the number from which on no event is missing: behind those that retention has removed."""
     return removed_to(db) + 1
+
+
+def restored_in(db: Database, seq: int, until: int) -> int | None:
+    """Return the number of the last event behind *seq* and up to *until* at which an older database went on."""
+    found: int | None = db.value(
+        "SELECT max(seq) FROM events WHERE seq > ? AND seq <= ? AND topic = ?", (seq, until, RESTORED)
+    )
+    return found
+
+
+def restorations(db: Database) -> list[tuple[int, int]]:
+    """Return the number of each event at which an older database went on, and the one before it there, newest first."""
+    rows = db.rows("SELECT seq, data ->> 'after' FROM events WHERE topic = ? ORDER BY seq DESC", (RESTORED,))
+    return [(int(seq), int(after)) for seq, after in rows]
 
 
 def remove_to(db: Database, seq: int) -> int:

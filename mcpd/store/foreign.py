@@ -1,6 +1,6 @@
 """Somebody else's SQLite file: opened read-only and trusted in nothing, copied, checked, and read row by row.
 
-Every fault leaves as ``SourceUnusable`` with the file's name and what can be done.
+Every fault leaves as ``SourceUnusable``, or a kind of it, with the file's name and what can be done.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import apsw
 
-from mcpd.errors import SourceUnusable, StoreUnavailable
+from mcpd.errors import SourceBusy, SourceDamaged, SourceUnusable, StoreUnavailable
 
 Value = int | float | str | bytes | None
 _BUSY_TIMEOUT_MS = 10_000
@@ -65,11 +65,11 @@ class Foreign:
                 copy.close()
 
     def check_integrity(self) -> None:
-        """Raise ``SourceUnusable`` unless SQLite finds the whole file in order."""
+        """Raise ``SourceDamaged`` unless SQLite finds the whole file in order."""
         with source_errors(self.path):
             found = str(self._connection.execute("PRAGMA integrity_check(1)").fetchall()[0][0])
         if found != "ok":
-            raise SourceUnusable(f"{self.path}: is damaged: {found.splitlines()[-1]}; {_RECOVER}")
+            raise SourceDamaged(f"{self.path}: is damaged: {found.splitlines()[-1]}; {_RECOVER}")
 
     def tables(self) -> list[Table]:
         """Return the tables that hold rows, by name; SQLite's own and virtual ones do not."""
@@ -155,19 +155,20 @@ def source_errors(path: Path) -> Iterator[None]:
     except apsw.Error as exc:
         if isinstance(exc, apsw.FullError) or _code(exc) in _WRITE_FAULTS:  # only copies are ever written
             raise StoreUnavailable(f"{path}: its copy cannot be written: the disk is full or failing") from exc
-        reason = next((words for kind, words in _REASONS if isinstance(exc, kind)), f"cannot be read: {exc}")
-        raise SourceUnusable(f"{path}: {reason}") from exc
+        unknown = (SourceUnusable, f"cannot be read: {exc}")
+        error, reason = next((answer for kind, answer in _REASONS if isinstance(exc, kind)), unknown)
+        raise error(f"{path}: {reason}") from exc
     except UnicodeDecodeError as exc:
         raise SourceUnusable(f"{path}: a table or column has a name that is not valid text; {_RECOVER}") from exc
 
 
 _RECOVER = "sqlite3 FILE .recover saves what can still be read into a new one"
-_REASONS: tuple[tuple[type[apsw.Error], str], ...] = (
-    (apsw.NotADBError, "is not an SQLite database, or an encrypted one"),
-    (apsw.CorruptError, f"is damaged; {_RECOVER}"),
-    (apsw.BusyError, "is locked by a program that writes it; stop that, or try again"),
-    (apsw.CantOpenError, "cannot be opened; look at its permissions and those of its directory"),
-    (apsw.IOError, "cannot be read: its disk may be failing"),
+_REASONS: tuple[tuple[type[apsw.Error], tuple[type[SourceUnusable], str]], ...] = (
+    (apsw.NotADBError, (SourceDamaged, "is not an SQLite database, or an encrypted one")),
+    (apsw.CorruptError, (SourceDamaged, f"is damaged; {_RECOVER}")),
+    (apsw.BusyError, (SourceBusy, "is locked by a program that writes it; stop that, or try again")),
+    (apsw.CantOpenError, (SourceUnusable, "cannot be opened; look at its permissions and those of its directory")),
+    (apsw.IOError, (SourceUnusable, "cannot be read: its disk may be failing")),
 )
 _WRITE_FAULTS = (apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
 

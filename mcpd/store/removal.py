@@ -50,7 +50,7 @@ def remove(db: Database, policy: Policy, now_us: int, session_age_us: int, pause
 
 def _remove_events(db: Database, policy: Policy) -> Iterator[int]:
     """Remove old events, a batch at a time; yield the number of rows that each batch took."""
-    last = max(0, events.newest(db) - policy.count)
+    last = _behind_newest(db, policy.count)
     while True:
         floor = events.removed_to(db)
         page = events.since(db, floor, BATCH)
@@ -61,6 +61,16 @@ def _remove_events(db: Database, policy: Policy) -> Iterator[int]:
         with db.transaction():
             number = events.remove_to(db, up_to)
         yield number
+
+
+def _behind_newest(db: Database, count: int) -> int:
+    """Return the number behind which the newest *count* are; those that were left out for a restored one count not."""
+    place = events.newest(db) - count
+    for seq, after in events.restorations(db):
+        if place >= seq:
+            break
+        place -= seq - 1 - after
+    return max(0, place)
 
 
 def optimize(db: Database) -> None:

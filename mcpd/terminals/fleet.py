@@ -10,7 +10,9 @@ from pathlib import Path
 
 from mcpd.agents import files
 from mcpd.agents.files import Agents
+from mcpd.agents.machine import Machine
 from mcpd.errors import AgentFailed, InvalidParams
+from mcpd.ports import Ports
 from mcpd.terminals import orders
 from mcpd.terminals.orders import Answer, AnyOrder, Refused
 
@@ -23,11 +25,17 @@ _REREAD_S = 2.0
 
 
 class Fleet:
-    """The agents that files in *directories* (the system's) describe; *control* is the manager's socket."""
+    """The agents that files in *directories* (the system's) describe; *control* is the manager's socket.
 
-    def __init__(self, directories: Sequence[Path] | None = None, control: Path = CONTROL) -> None:
+    *ports* are mcpd's own, which none of them has; the configured ones if they are not given.
+    """
+
+    def __init__(
+        self, directories: Sequence[Path] | None = None, control: Path = CONTROL, ports: Ports | None = None
+    ) -> None:
         self._directories = directories
         self._control = control
+        self._ports = ports
         self._agents: Agents | None = None
         self._read_s = 0.0
 
@@ -35,7 +43,8 @@ class Fleet:
     def described(self) -> Agents:
         """What the files say; they are read at most every other second."""
         if self._agents is None or time.monotonic() - self._read_s > _REREAD_S:
-            self._agents, self._read_s = files.load(self._directories), time.monotonic()
+            self._agents = files.load(self._directories, Machine.here(self._ports))
+            self._read_s = time.monotonic()
         return self._agents
 
     def names(self) -> list[str]:

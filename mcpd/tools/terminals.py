@@ -18,6 +18,7 @@ from mcpd.protocol.content import Text
 from mcpd.store import terminals
 from mcpd.store.terminals import LiveState
 from mcpd.terminals.fleet import Fleet
+from mcpd.terminals.keys import MAX_TEXT_BYTES
 from mcpd.terminals.orders import MAX_HISTORY_LINES, Changed, Read, Restart, Send, Sent, Shown, Start, Stop
 from mcpd.terminals.states import State
 from mcpd.times import rfc3339
@@ -90,6 +91,19 @@ class Result(msgspec.Struct, frozen=True):
     state: str
 
 
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a text that was typed into an agent's terminal."""
+
+    size_bytes: Annotated[int, Meta(ge=1, le=MAX_TEXT_BYTES)]
+    entered: bool
+    was_seen: bool
+
+    def tell(self, call: Call, agent: Agent) -> None:
+        """Tell all who listen that *agent* was sent it."""
+        data = {"size_bytes": self.size_bytes, "entered": self.entered, "was_seen": self.was_seen}
+        call.event("message.sent", agent.name, {"caller": call.caller, **data})
+
+
 def live(call: Call, agent: str) -> LiveState:
     """Return what *agent* is known to do; one that was never seen is absent."""
     return terminals.find(call.db, agent) or LiveState(agent, State.ABSENT, 0)
@@ -153,6 +167,9 @@ class TerminalTools:
         agent = await self._find(context, arguments.agent)
         answer = await self._fleet.ask(Send(agent.name, arguments.text, arguments.enter))
         assert isinstance(answer, Sent)
+        size_bytes = len(arguments.text.encode())
+        message = Message(size_bytes=size_bytes, entered=arguments.enter, was_seen=answer.was_seen)
+        await context.store(lambda call: message.tell(call, agent))
         return Delivered(agent.name, answer.was_seen)
 
     async def _read(self, context: Context, arguments: ToRead) -> Outcome:

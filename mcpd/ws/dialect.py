@@ -140,9 +140,9 @@ class Dialect(Listener):
         """Send *frames*."""
         self._peer.write(frames)
 
-    def lost(self, first: int | None, last: int) -> None:
+    def lost(self, first: int | None, last: int, number: int | None) -> None:
         """Tell that events will not be told."""
-        self._say(messages.lagged(first, last))
+        self._say(messages.lagged(first, last, number))
 
     # What clients ask for.
 

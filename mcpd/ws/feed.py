@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mcpd.errors import StoreUnavailable
+from mcpd.store.events import RESTORED
+from mcpd.ws import messages
 from mcpd.ws.log import Entry, Log
 from mcpd.ws.topics import Subscription
 from mcpd.ws.wire import Codec
@@ -50,8 +52,11 @@ class Listener(ABC):
         """Send *frames*."""
 
     @abstractmethod
-    def lost(self, first: int | None, last: int) -> None:
-        """Tell it that it will not hear the events from number *first* to *last*; None where numbers began anew."""
+    def lost(self, first: int | None, last: int, number: int | None) -> None:
+        """Tell it that it will not hear the events from number *first* to *last*; None where numbers began anew.
+
+        *number* of them are of those that it listens to; None where that is not known.
+        """
 
 
 class Group:
@@ -81,6 +86,8 @@ def frames_of(entries: Sequence[Entry], subscription: Subscription, codec: Codec
     """Return the frames that tell those of *entries* that *subscription* asks for."""
     frames = []
     for entry in entries:
+        if entry.topic == RESTORED:
+            frames.append(codec.text(messages.lagged(None, entry.seq - 1, None)))
         form = subscription.form_of(entry.topic, entry.agent)
         if form is not None:
             frames.append(entry.frame(form, codec))
@@ -184,8 +191,10 @@ class Feed:
         """Tell the page behind the listener's place; say whether it keeps up from now on."""
         newest = self.log.seq
         if listener.lags and newest - listener.seq > self._max_behind:
-            first, listener.seq = listener.seq + 1, newest - self._max_behind
-            listener.lost(first, listener.seq)
+            first, last = listener.seq + 1, newest - self._max_behind
+            number = self.log.count(listener.seq, last, group.subscription)
+            listener.seq = last
+            listener.lost(first, last, number)
         if listener.seq >= newest:
             listener.seq, listener.lags = newest, False
             group.live.add(listener)
@@ -202,7 +211,7 @@ class Feed:
         if seq + 1 >= oldest:
             return seq
         last = min(oldest - 1, until)
-        listener.lost(seq + 1, last)
+        listener.lost(seq + 1, last, None)
         return last
 
     def advance(self) -> bool:
@@ -232,4 +241,4 @@ class Feed:
         for group in list(self._groups.values()):
             for listener in list(group.members):
                 listener.replays, listener.seq = (), self.log.seq
-                listener.lost(None, self.log.seq)
+                listener.lost(None, self.log.seq, None)

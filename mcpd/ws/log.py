@@ -11,10 +11,11 @@ import orjson
 from mcpd.store import events
 from mcpd.store.database import Database, Row, store_errors
 from mcpd.times import rfc3339
-from mcpd.ws.topics import PLAIN, Form
+from mcpd.ws.topics import PLAIN, Form, Subscription
 from mcpd.ws.wire import Codec
 
 PAGE = 128
+MAX_COUNTED = 10_000  # numbers, which takes some 6 ms
 _PAGE_BYTES = 65_536
 _MAX_PAGES = 64
 _KEPT = 2048
@@ -129,6 +130,17 @@ class Log:
                 del self._pages[next(iter(self._pages))]
             self._pages[(seq, end)] = page
         return page
+
+    def count(self, seq: int, last: int, subscription: Subscription) -> int | None:
+        """Return how many events behind number *seq* and up to *last* are of *subscription*; None if it is too many.
+
+        Raises ``StoreUnavailable``.
+        """
+        if last - seq > MAX_COUNTED:
+            return None
+        with store_errors():
+            found = events.counts(self._db, seq, last)
+        return sum(number for topic, agent, number in found if subscription.form_of(topic, agent) is not None)
 
     def oldest(self) -> int:
         """Return the number of the oldest event that is kept, or of the next one if there is none."""

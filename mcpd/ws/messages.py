@@ -67,11 +67,10 @@ def heartbeat(now_s: float) -> bytes:
     return encode("heartbeat", timestamp=now_s)
 
 
-def lagged(first: int | None, last: int) -> bytes:
+def lagged(first: int | None, last: int, lost: int | None) -> bytes:
     """Return the message that says that the events from number *first* to *last* will not be told.
 
-    *first* is None where the numbers began anew, since the database was replaced.
+    *lost* is how many of them the client listens to, None where that is not known.
+    *first* is None where an older database has taken the other's place, by which what was told before may not hold.
     """
-    return orjson.dumps(
-        {"type": "lagged", "from": first, "to": last, "lost": None if first is None else last - first + 1}
-    )
+    return encode("lagged", **{"from": first, "to": last, "lost": lost})

@@ -52,16 +52,23 @@ class Framer(ServerProtocol):
         self.parser = self.parse()
         next(self.parser)
         self._whole = True
+        self._kept_bytes = self._between_bytes = 0
         self._limit_bytes = 2 * max_message_bytes + _MAX_HEADS_BYTES
 
     def recv_frame(self, frame: Frame) -> None:
         """Take a whole frame."""
         super().recv_frame(frame)
+        taken = self._taken.taken
         if frame.opcode in _DATA:
             self._whole = frame.fin
+            self._kept_bytes = len(taken)
+        else:  # a ping between the parts is answered now, and not to be once more by the next process
+            self._between_bytes += len(taken) - self._kept_bytes
+            del taken[self._kept_bytes :]
         if self._whole:
-            self._taken.taken.clear()
-        elif len(self._taken.taken) > self._limit_bytes and self.state is State.OPEN:
+            taken.clear()
+            self._kept_bytes = self._between_bytes = 0
+        elif len(taken) + self._between_bytes > self._limit_bytes and self.state is State.OPEN:
             self.fail(CloseCode.MESSAGE_TOO_BIG, "the message comes in too many parts")
 
     @property

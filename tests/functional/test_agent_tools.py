@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
 import shutil
 import socket
 import sqlite3
@@ -18,6 +20,7 @@ from tests.functional.daemon import Daemon, Reply
 from tests.functional.mcp import META, modern
 from tests.functional.terminals import Terminals, wait_until
 
+CALLER = pwd.getpwuid(os.geteuid()).pw_name
 pytestmark = [
     pytest.mark.host,
     pytest.mark.skipif(
@@ -136,6 +139,23 @@ def test_what_is_typed_arrives_as_it_is(alpha: Terminals, rpc: Rpc, tmp_path: Pa
     wait_until(out.exists, "cat runs")
     assert call(rpc, "send_to_agent", agent="alpha", text=text)["was_seen"] is True
     wait_until(lambda: out.read_text() == f"{text}\n", "the text is there")
+
+
+def test_a_message_is_told_without_its_text(alpha: Terminals, rpc: Rpc) -> None:
+    call(rpc, "send_to_agent", agent="alpha", text="# sécret", enter=False)
+    assert "U+001B" in refused(rpc, "send_to_agent", agent="alpha", text="\x1b[A")
+    body = {"agent_name": "Alpha Agent", "size_bytes": 3, "entered": True, "was_seen": False}
+    assert rpc.request("POST", "/api/mcp/messages", json.dumps(body).encode()).json == {"success": True}
+    sent = rows(alpha, "SELECT agent, data FROM events WHERE topic = 'message.sent' ORDER BY seq")
+    assert [(agent, json.loads(data)) for agent, data in sent] == [
+        ("alpha", {"caller": CALLER, "size_bytes": 9, "entered": False, "was_seen": True}),
+        ("alpha", {"caller": CALLER, "size_bytes": 3, "entered": True, "was_seen": False}),
+    ]
+    audited = rows(alpha, "SELECT caller, outcome FROM audit WHERE operation = 'messages/tell'")
+    assert audited == [(CALLER, "ok")]
+    for wrong in (body | {"agent_name": "gamma"}, body | {"size_bytes": 0}, {"agent_name": "alpha"}):
+        assert rpc.request("POST", "/api/mcp/messages", json.dumps(wrong).encode()).status == 400
+    assert len(rows(alpha, "SELECT 1 FROM events WHERE topic = 'message.sent'")) == 2
 
 
 def test_the_screen_and_its_history_are_read(alpha: Terminals, rpc: Rpc) -> None:

@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 
 from mcpd.backup import archive, backups
+from mcpd.store import events
+from mcpd.store.database import Database
 from tests.functional.conftest import UNLIMITED, MakeDaemon
 from tests.functional.test_mcpctl import MCPCTL, NOBODY, answer, at, environment, mcpctl
 from tests.functional.test_migrate import KILLS, count, many
 from tests.functional.writer import writing
-from tests.unit.legacy.conftest import dump
+from tests.unit.legacy.conftest import dump, dump_before
 
 
 def test_every_write_acknowledged_before_is_in_the_backup(make_daemon: MakeDaemon, tmp_path: Path) -> None:
@@ -166,6 +168,15 @@ def test_the_unit_has_an_alert_left_when_it_has_failed(
     db.close()
 
 
+def newest(database: Path) -> int:
+    """The last number of an event."""
+    db = Database(str(database), read_only=True)
+    try:
+        return events.newest(db)
+    finally:
+        db.close()
+
+
 def killed(words: list[str], after_s: float) -> bool:
     """Run mcpctl and kill it after a while; return whether it was done before."""
     process = subprocess.Popen([*MCPCTL, *words], env=environment(), stdout=subprocess.DEVNULL)
@@ -183,11 +194,11 @@ def test_killed_at_any_moment_there_are_only_whole_backups_and_whole_databases(
     source, directory = many(tmp_path / "mcp_state.db", 5_000), tmp_path / "backups"
     empty = answer(mcpctl("--json", "backup", "now", "--directory", str(tmp_path / "empty"), *options))["path"]
     assert mcpctl("migrate", "--from", str(source), *options).returncode == 0
-    states = [dump(database)]
+    states = [dump_before(database)]
     full = answer(mcpctl("--json", "backup", "now", "--directory", str(tmp_path / "full"), *options))["path"]
     assert mcpctl("backup", "restore", empty, *options).returncode == 0
-    states.append(dump(database))
-    chance = random.Random()
+    states.append(dump_before(database))
+    chance, last = random.Random(), newest(database)
     for number in range(KILLS):
         before = dump(database)
         killed(["backup", "now", "--directory", str(directory), *options], chance.uniform(0.1, 0.6))
@@ -195,7 +206,10 @@ def test_killed_at_any_moment_there_are_only_whole_backups_and_whole_databases(
         for path in backups.all_of(directory):
             backups.verify(path)
         killed(["backup", "restore", (full, empty)[number % 2], *options], chance.uniform(0.1, 0.6))
-        assert dump(database) in states
+        assert dump_before(database) in states
+        before_it, last = last, newest(database)
+        assert last >= before_it, "a number is given again"
     assert mcpctl("backup", "restore", full, *options).returncode == 0
-    assert dump(database) == states[0]
+    assert dump_before(database) == states[0]
+    assert newest(database) == last + 1
     assert list(database.parent.glob(".mcpd-*")) == []

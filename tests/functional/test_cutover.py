@@ -75,10 +75,10 @@ def test_another_switch_ends_a_watch_and_one_that_failed_does_not(make_daemon: M
     record.change(back, "rolled back", reason="by hand")
     record.supersede(back)
     record.supersede(back)
-    assert (record.get(watched).state, record.get(watched).reason) == ("superseded", f"by switch {back}")
-    assert record.get(back).reason == "by hand"
+    assert (ended := record.get(watched)) is not None
+    assert (ended.state, ended.reason) == ("superseded", f"by switch {back}")
     assert (found := record.settled()) is not None
-    assert found.id == back
+    assert (found.id, found.reason) == (back, "by hand")
     with record.opened() as db:
         assert db.value("SELECT count(*) FROM events WHERE topic = 'cutover.superseded'") == 1
 

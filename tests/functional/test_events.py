@@ -23,6 +23,7 @@ from tests.functional.daemon import TIMEOUT_S, Daemon
 from tests.functional.mcp import call
 from tests.functional.streams import EventStream
 from tests.functional.test_mcpctl import MCPCTL, at, environment, mcpctl, refused
+from tests.functional.websocket import make
 
 PATH = "/api/mcp/events"
 
@@ -226,6 +227,39 @@ def test_mcpctl_shows_more_than_a_page_and_tells_of_a_gap(rpc: Daemon) -> None:
     late = mcpctl(*at(rpc), "events", "--since", "100")
     assert len(late.stdout.splitlines()) == 500
     assert late.stderr == "mcpctl: events up to number 2000 are not kept any more\n"
+
+
+def test_who_listens_is_told_that_an_older_database_was_restored(rpc: Daemon, tmp_path: Path) -> None:
+    """Whatever he listens to, wherever he had come to; and no number is that of two events."""
+    call(rpc, "heartbeat", agent="before")
+    where = ["--directory", str(tmp_path / "backups")]
+    made = json.loads(mcpctl("--json", "backup", "now", *where, *at(rpc)).stdout)["path"]
+    before = page(rpc, "since=0")["newest"]
+    call(rpc, "heartbeat", agent="after")
+    last = page(rpc, "since=0")["newest"]
+    assert last > before
+    rpc.stop()
+    assert mcpctl("backup", "restore", made, *at(rpc)).returncode == 0
+    rpc.start()
+    call(rpc, "heartbeat", agent="later")
+    told = {"asked": last, "after": last}
+    for place in (0, before, last - 1, last):
+        answer = page(rpc, f"since={place}&topic=agent.new")
+        assert (answer["reset"], answer["gap"]) == (told | {"asked": place}, None)
+        agents = ["before", "later"][place >= before :]
+        assert [event["agent"] for event in answer["events"]] == agents
+        stream = sse(rpc, f"since={place}&topic=agent.new")
+        *_, named, event = stream.take(len(agents) + 1)
+        stream.close()
+        assert (named.id, named.data["after"], event.data["agent"]) == (str(last), last, "later")
+    assert page(rpc, f"since={last + 1}")["reset"] is None
+    assert page(rpc, f"since={last}&topic=database")["events"][0]["data"]["after"] == before
+    shown = mcpctl(*at(rpc), "events", "--since", str(before))
+    assert f"an older database was restored: what was told up to number {last} may not hold" in shown.stderr
+    with closing(make(tmp_path / "ws", rpc)) as ws, ws.client() as client:
+        client.ask(type="subscribe", topics=["agent.new"], since=before)
+        assert client.take() == {"type": "lagged", "from": None, "to": last, "lost": None}
+        assert client.events(1)[0]["agent"] == "later"
 
 
 @pytest.mark.parametrize(

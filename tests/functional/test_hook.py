@@ -166,10 +166,31 @@ def test_whose_hook_it_is(rpc: Daemon) -> None:
     said(rpc, "Stop", {}, agent="my own-name")
     said(rpc, "Stop", {"last_assistant_message": "I am the testing agent."}, agent=None)
     said(rpc, "Stop", {}, agent=None)
-    said(rpc, "Stop", {}, agent="evil\r\nX-Agent-Name: other")
+    said(rpc, "Stop", {}, agent="Übersetzer 100%")
     assert {name for (name,) in rows(rpc, "SELECT name FROM agents")} == {
-        "backend-api", "my own-name", "testing", "claude_code",
+        "backend-api", "my own-name", "testing", "claude_code", "Übersetzer 100%",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("agent", ["evil\r\nX-Agent-Name: other", "\udcff"])
+def test_a_name_that_nobody_can_read_is_complained_of_and_the_rest_is_told(rpc: Daemon, agent: str) -> None:
+    done = run(rpc.socket_path, "Stop", {}, agent=agent)
+    assert (done.returncode, json.loads(done.stdout)) == (0, CONTINUE)
+    assert done.stderr.startswith(b"mcpd-hook: Stop: not told: the agent's name, which is not printable: '")
+    assert rows(rpc, "SELECT agent FROM hook_states") == [("claude_code",)]
+
+
+@pytest.mark.parametrize("name", ["%FF", "a%0D%0Ab"])
+def test_other_clients_are_told_of_such_a_name(shared_rpc: Daemon, name: str) -> None:
+    refused = shared_rpc.request("POST", "/api/mcp/hooks/Stop", b"{}", {"X-Agent-Name": name})
+    assert (refused.status, "X-Agent-Name: expected printable" in refused.json["error"]) == (400, True)
+
+
+def test_a_character_that_was_cut_in_half_loses_nothing_else(rpc: Daemon) -> None:
+    said(rpc, "UserPromptSubmit", rb'{"session_id": "s", "prompt": "a \ud83d\ude00 \\ud83d \ud83d"}')
+    assert rows(rpc, "SELECT current_task FROM agents") == [("a 😀 \\ud83d \ufffd",)]
+    said(rpc, "PostToolUse", rb'{"tool_name": "Bash", "tool_response": {"stdout": "\ud83d"}}')
+    assert rows(rpc, "SELECT state FROM hook_states") == [("working",)]
 
 
 @pytest.mark.parametrize(

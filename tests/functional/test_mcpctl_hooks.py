@@ -21,14 +21,14 @@ SETTINGS = {"model": "opus", "hooks": {"Stop": [{"hooks": [{"type": "command", "
 NOBODY = 65534
 
 
-def mcpctl(*words: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(Path(mcpd.__file__).parents[1]), "HOME": str(home)}
+def mcpctl(*words: str | Path, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path(mcpd.__file__).parents[1]), "HOME": str(home)} | variables
     command = [sys.executable, "-m", "mcpd.ctl.main", "hooks", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
 
 
-def done(*words: str | Path, home: Path) -> Any:
-    result = mcpctl(*words, "--json", home=home)
+def done(*words: str | Path, home: Path, **variables: str) -> Any:
+    result = mcpctl(*words, "--json", home=home, **variables)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
@@ -53,6 +53,9 @@ def test_install_merges_and_uninstall_restores_byte_by_byte(home: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert json.loads((home / ".claude.json").read_text())["mcpServers"]["mcpd"]["url"].endswith("/mcp")
     assert [row["state"] for row in done("status", home=home)] == ["installed", "installed"]
+    assert mcpctl("status", home=home, MCP_SERVER_PORT="9099").returncode == 1
+    done("install", home=home, MCP_SERVER_PORT="9099")
+    assert "//localhost:9099/mcp" in (home / ".claude.json").read_text()
     done("install", home=home)  # a second time changes nothing, least of all the backup
     assert path.with_name("settings.json.mcpd-backup").read_bytes() == before
     done("uninstall", home=home)

@@ -270,6 +270,19 @@ def test_an_agent_shows_state_task_and_claims(served: Daemon) -> None:
     assert configured["name"] == "bob"
 
 
+def test_an_agent_that_only_its_file_describes_can_be_read(rpc: Daemon) -> None:
+    (rpc.directory / "agents.d").mkdir()
+    (rpc.directory / "agents.d" / "supervisor.toml").write_text('port = 8095\nuser = "nobody"\n')
+    rpc.stop()
+    rpc.start()
+    found = document(rpc, "config://agents/supervisor")
+    assert found.pop("name") == "supervisor"
+    assert set(found.values()) == {None}
+    assert read(rpc, "config://agents/superviso")["error"]["code"] == -32602
+    call(rpc, "update_status", agent="supervisor", status="busy")
+    assert document(rpc, "config://agents/supervisor")["status"] == "busy"
+
+
 def test_a_component_shows_owner_paths_and_metadata(served: Daemon) -> None:
     found = document(served, "component://api")
     assert (found["owner"], found["paths"], found["metadata"]) == ("Backend API/é", ["src"], {"tier": 1})

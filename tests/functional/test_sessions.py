@@ -15,11 +15,12 @@ import pytest
 from mcpd.agents import units
 from mcpd.agents.agent import Agent
 from mcpd.agents.files import Agents
-from mcpd.ctl.cutover import sessions
+from mcpd.ctl.cutover import adopting, sessions
 from mcpd.ctl.cutover.adopting import Adopter, Outcome
 from mcpd.ctl.cutover.record import Record
 from mcpd.ctl.cutover.sessions import Session
 from mcpd.errors import AgentFailed
+from mcpd.ports import DEFAULTS
 from tests.functional.conftest import MakeDaemon
 from tests.functional.terminals import wait_until
 from tests.functional.test_mcpctl import NOBODY, answer, at, mcpctl
@@ -127,8 +128,8 @@ def test_what_starts_in_a_session_is_led_to_mcpd_and_nothing_is_typed(server: Se
     server.start("claude-testing", Path("/"))
     session = found(server)["claude-testing"]
     before = sessions.text_of(session)
-    adopter = Adopter(AGENTS, Path("/var/lib/mcpd/mcp.db"))
-    assert adopter.export(session, "/var/lib/mcpd/mcp.db") == ()
+    said: list[str] = []
+    adopting.export([session], AGENTS, "/var/lib/mcpd/mcp.db", DEFAULTS, said.append)
     out = server.home / "environment"
     server.tmux("new-window", "-d", "-t", "claude-testing", f"env >{out}.new; mv {out}.new {out}")
     wait_until(out.exists, "a new window has started")
@@ -137,8 +138,9 @@ def test_what_starts_in_a_session_is_led_to_mcpd_and_nothing_is_typed(server: Se
     assert environment["AGENT_NAME"] == environment["CLAUDE_AGENT_NAME"] == "testing"
     assert (environment["MCP_SERVER"], environment["MCP_WS_URL"]) == ("http://localhost:8099", "ws://localhost:8100")
     assert sessions.text_of(session) == before
-    adopter.export(session, "/tmp/mcp_state.db")
+    adopting.export([session], AGENTS, "/tmp/mcp_state.db", DEFAULTS, said.append)
     assert "MCP_DB_PATH=/tmp/mcp_state.db" in server.tmux("show-environment", "-t", "claude-testing")
+    assert said == []
 
 
 def deal(server: Server, database: Path, *, adopt: bool) -> dict[str, Outcome]:
@@ -188,7 +190,11 @@ def test_a_server_that_is_gone_has_no_sessions_and_is_named_in_an_error(server: 
     server.tmux("kill-server")
     with pytest.raises(AgentFailed, match=f"tmux at {server.socket}: "):
         sessions.text_of(session)
-    assert "its environment stays" in Adopter(AGENTS, Path("/x")).export(session, "/x")[0]
+    said: list[str] = []
+    adopting.export([session], AGENTS, "/x", DEFAULTS, said.append)
+    assert [each.partition(": tmux")[0] for each in said] == [
+        f"claude-testing of {session.user}: its environment stays"
+    ]
     assert sessions.find([server.socket, Path("/nowhere")]) == []
 
 

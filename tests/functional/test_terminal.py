@@ -7,8 +7,10 @@ import json
 import multiprocessing
 import os
 import pty
+import pwd
 import re
 import select
+import shutil
 import signal
 import sys
 import time
@@ -20,9 +22,11 @@ import pytest
 from mcpd.agents import agent, files
 from mcpd.ctl import main as mcpctl
 from mcpd.errors import AccessDenied, AgentFailed, InvalidParams
+from mcpd.store.database import Database
 from mcpd.terminals import tmux as tmux_module
 from mcpd.terminals import typing
 from mcpd.terminals.tmux import Tmux
+from tests.functional.conftest import MakeDaemon
 from tests.functional.terminal import Terminal, eventually
 
 TYPIST = Path(__file__).with_name("typist.py")
@@ -264,6 +268,25 @@ def test_mcpctl_sends_presses_and_captures(known: Terminal, tmp_path: Path, caps
     assert mcpctl.run(["--json", "capture", "tester"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["name"], shown["ended"], shown["lines"][1]) == ("tester", "", "hello -- ü")
+
+
+def test_mcpctl_has_mcpd_tell_of_what_it_sent(
+    known: Terminal, make_daemon: MakeDaemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rpc = make_daemon()
+    (rpc.directory / "agents.d").mkdir()
+    shutil.copy(files.DIRECTORIES[0] / "tester.toml", rpc.directory / "agents.d")
+    assert mcpctl.run(["--url", rpc.url, "send", "Tester Agent", "sécret"]) == 0
+    assert capsys.readouterr().err == ""
+    db = Database(str(rpc.database), read_only=True)
+    ((agent, data),) = db.rows("SELECT agent, data FROM events WHERE topic = 'message.sent'")
+    db.close()
+    told = {"caller": pwd.getpwuid(os.geteuid()).pw_name, "size_bytes": 7, "entered": True, "was_seen": True}
+    assert (agent, json.loads(data)) == ("tester", told)
+    nowhere = f"unix:{rpc.directory}/none.sock"
+    assert mcpctl.run(["--url", nowhere, "send", "tester", "again"]) == 0
+    why = f"mcpd does not listen at {nowhere}: there is no such socket\n"
+    assert capsys.readouterr().err.endswith(f"tester: it arrived, but no event tells of it: {why}")
 
 
 def left(child: int, screen: int) -> int | None:

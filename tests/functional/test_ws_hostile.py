@@ -184,19 +184,23 @@ def test_a_client_that_stops_reading_costs_little_is_told_and_slows_nobody(
         assert numbers == sorted(set(numbers)), "twice, or out of order"
         missing = set(events(ws, numbers[0])) - set(numbers)
         assert missing, "it took everything"
-        told = {number for first, last in lagged for number in range(first, last + 1)}
+        told = {number for first, last, _ in lagged for number in range(first, last + 1)}
         assert missing <= told
+        lost = sum(number for _, _, number in lagged)
+        assert lost == len(missing) < len(told), "calls were lost too, but it does not listen to them"
         assert numbers[-1] == heard["seq"]
         print(f"slowest delivery to the other {slowest_s * 1000:.1f} ms, memory grew by {grown / 1e6:.1f} MB")
     finally:
         ws.close()
 
 
-def drained(connection: socket.socket) -> tuple[list[int], list[tuple[int, int]]]:
-    """Read all that comes until it is quiet; return the numbers of events, and those that were said to be lost."""
+def drained(connection: socket.socket) -> tuple[list[int], list[tuple[int, int, int]]]:
+    """Read all that comes until it is quiet; return the numbers of events, and what was said to be lost: from, to,
+    how many.
+    """
     wire = Raw(connection)
     numbers: list[int] = []
-    lagged: list[tuple[int, int]] = []
+    lagged: list[tuple[int, int, int]] = []
     connection.settimeout(2.0)
     try:
         while True:
@@ -205,7 +209,7 @@ def drained(connection: socket.socket) -> tuple[list[int], list[tuple[int, int]]
             if message["type"] == "event":
                 numbers.append(message["seq"])
             elif message["type"] == "lagged":
-                lagged.append((message["from"], message["to"]))
+                lagged.append((message["from"], message["to"], message["lost"]))
     except TimeoutError:
         return numbers, lagged
 

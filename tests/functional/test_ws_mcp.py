@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import tempfile
 import threading
@@ -33,9 +34,10 @@ VERSION = "2025-11-25"
 
 
 @contextlib.contextmanager
-def served(directory: Path, rpc: Daemon, upstream: Path | None = None) -> Iterator[Ws]:
+def served(directory: Path, rpc: Daemon, upstream: Path | None = None, **variables: str) -> Iterator[Ws]:
     directory.mkdir()
-    ws = Ws(directory, "[server]\ndrain_timeout_s = 1.0\n", {"FDSTORE": "8192"}, rpc=rpc, upstream=upstream)
+    variables = {"FDSTORE": "8192"} | variables
+    ws = Ws(directory, "[server]\ndrain_timeout_s = 1.0\n", variables, rpc=rpc, upstream=upstream)
     ws.start()
     try:
         yield ws
@@ -243,6 +245,30 @@ def test_a_call_under_way_is_answered_before_a_restart(rpc: Daemon, tmp_path: Pa
         answer = client.take()
         assert (answer["id"], "result" in answer) == (call, True)
         assert len(received) == 1
+
+
+@pytest.mark.parametrize("delay_s", [0.3, 3.0])
+def test_a_call_under_way_is_waited_for_before_a_stop(delay_s: float, rpc: Daemon, tmp_path: Path) -> None:
+    """As far as there is time; a stand-in tells what systemd would (tests/guest has the real one)."""
+    (tmp_path / "systemctl").write_text("#!/bin/sh\necho 1 mcpd-ws.service stop running\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    with (
+        slow_upstream() as (upstream, go, received),
+        served(tmp_path / "ws", rpc, upstream, PATH=path) as ws,
+        thin(ws) as client,
+    ):
+        call = client.send("tools/call", {"name": "x", "arguments": {}, "_meta": META})
+        until(lambda: received)
+        threading.Timer(delay_s, go.set).start()
+        assert ws.stop() == 0
+        if delay_s < 1.0:
+            answer = client.take()
+            assert (answer["id"], "result" in answer) == (call, True)
+        with pytest.raises(ConnectionClosed, match=r"1001 .going away. mcpd-ws was stopped"):
+            client.take()
+        assert ws.stored == []
+        ws.start()
 
 
 def test_a_call_that_a_restart_cannot_wait_for_is_answered_with_that(rpc: Daemon, tmp_path: Path) -> None:

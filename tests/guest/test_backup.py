@@ -82,7 +82,9 @@ def test_a_backup_keeps_what_agents_have_on_their_screens(guest: Guest) -> None:
     assert agent["cwd"] == agent["workdir"] == "/var/lib/mcp-agents/backend-api"
     assert "claude-testing is not running" in found["testing"]["unseen"]
     assert "on the screen 42" in guest.exec("mcpctl", "backup", "show", shown["path"], "backend-api")
-    guest.exec("systemctl", "stop", "mcpd-ttyd-control.socket", "mcpd-ttyd-manager.service")
+    # The watch would start them again.
+    watch = "mcp-watch@backend-api.service"
+    guest.exec("systemctl", "stop", watch, "mcpd-ttyd-control.socket", "mcpd-ttyd-manager.service")
     guest.exec("systemctl", "start", UNIT)
     absent = json.loads(guest.exec("mcpctl", "--json", "backup", "show"))["agents"]
     assert all("mcpd-ttyd-manager cannot be reached" in agent["unseen"] for agent in absent)

@@ -55,6 +55,24 @@ print(json.dumps({"knocks": knocks, "refused": refused, "outage_ms": 1000 * (lon
 """
 
 
+WRITE = f"""
+import sqlite3, time
+db = sqlite3.connect("{DATABASE}", isolation_level=None)
+db.execute("insert into activities (agent, timestamp, activity) values ('late', '2026-01-01T00:00:00', 'acknowledged')")
+db.execute("pragma cache_size = 2")
+db.execute("begin exclusive")
+db.execute("update activities set activity = hex(randomblob(50000))")
+open("/tmp/holds", "w").close()
+time.sleep(100)
+"""
+DAMAGE = """
+import os
+file = os.open("/var/lib/mcpd/mcp.db", os.O_RDWR)
+for page in range(os.fstat(file).st_size // 4096):
+    os.pwrite(file, os.urandom(2048), page * 4096 + 100)
+"""
+
+
 @contextmanager
 def knocking(guest: Guest) -> Iterator[dict[str, Any]]:
     """Connect to port 8099 from outside all along; afterwards the result says for how long nobody could."""
@@ -80,6 +98,17 @@ def old_rows(guest: Guest) -> int:
 
 def write_to_old(guest: Guest, text: str) -> None:
     assert guest.request("/api/mcp/activities", {"agent": "testing", "activity": text}).body == {"success": True}
+
+
+def database_of(guest: Guest, session: str) -> str:
+    """To whose database what starts in the old system's *session* is led."""
+    shown = in_session(guest, "show-environment", "-t", f"={session}", "MCP_DB_PATH")
+    return shown.strip().removeprefix("MCP_DB_PATH=")
+
+
+def replaced(guest: Guest) -> list[str]:
+    """The old databases that others took the place of."""
+    return guest.exec("find", "/tmp", "-maxdepth", "1", "-name", "*.replaced-*").split()
 
 
 def switches(guest: Guest) -> list[str]:
@@ -152,6 +181,10 @@ def the_sessions_were_adopted_and_go_on(guest: Guest, found: list[dict[str, Any]
 
 def test_from_the_old_system_to_mcpd_back_and_forward_again(old: Guest) -> None:
     guest = old
+    assert guest.status("mcpctl", "migrate", "--cutover", "--from", "/nonexistent.db") == 64
+    assert guest.status("mcpctl", "migrate", "--cutover", "--from", "/tmp") == 64
+    untouched = mcpctl(guest, "migrate", "status")
+    assert (untouched["cutovers"], untouched["baselines"]["legacy"], untouched["runs"]) == ([], None, [])
     assert mcpctl(guest, "baseline", "--requests", "50")["server"] == "legacy"
     with knocking(guest) as knocks:
         done = mcpctl(guest, "migrate", "--cutover", "--watch", "--adopt", "--timezone", "UTC")
@@ -175,7 +208,7 @@ def test_from_the_old_system_to_mcpd_back_and_forward_again(old: Guest) -> None:
     status = guest.request("/api/mcp/status").body
     assert (status["server_running"], status["stats"]["total_activities"]) == (True, 50)
     assert sessions(guest) == {f"claude-{name}" for name in SESSIONS}
-    assert f"MCP_DB_PATH={DATABASE}\n" in in_session(guest, "show-environment", "-t", "=claude-testing")
+    assert database_of(guest, "claude-testing") == DATABASE
     assert guest.exec("systemctl", "show", "--value", "-p", "User", f"mcp-legacy@{SCRIPT}") == "erik\n"
     assert guest.status("systemctl", "is-active", "mcp.target", "mcpd-rpc.socket", "mcpd-rpc.service") != 0
     assert guest.status("systemctl", "is-enabled", "mcp.target") != 0
@@ -188,7 +221,8 @@ def test_from_the_old_system_to_mcpd_back_and_forward_again(old: Guest) -> None:
     print(
         f"forward: refused for {done['outage_us'] / 1000:.0f} ms by itself, {knocks['outage_ms']:.0f} ms from outside"
     )
-    assert (done["direction"], done["state"]) == ("forward", "switched")
+    assert (done["direction"], done["state"], done["reason"]) == ("forward", "switched", None)
+    assert database_of(guest, "claude-testing") == "/var/lib/mcpd/mcp.db"
     assert set(guest.activities()) == {f"old {number}" for number in range(50)} | {"new 1", "meanwhile"}
     assert guest.status("systemctl", "is-active", "mcp-legacy.target", f"mcp-legacy@{SCRIPT}") != 0
     shown = mcpctl(guest, "migrate", "status")
@@ -221,6 +255,83 @@ def test_a_lost_old_database_is_restored_and_a_damaged_snapshot_refused(old: Gue
     mcpctl(guest, "rollback", "--forward", "--timezone", "UTC")
 
 
+def test_an_old_database_that_is_written_or_whose_writer_died_is_not_taken_for_damaged(old: Guest) -> None:
+    guest, rows, before = old, old_rows(old), replaced(old)
+    guest.exec("systemd-run", "--quiet", "--unit=writer", "--uid=erik", "python3", "-c", WRITE)
+    guest.exec("timeout", "20", "sh", "-c", "until test -e /tmp/holds; do sleep 0.1; done")
+    writer = guest.show("writer", "MainPID")
+    said = guest.exec("sh", "-c", "mcpctl rollback 2>&1; echo status $?")
+    assert said.endswith(f"is written by python3 (pid {writer}); try again when that is done\nstatus 75\n")
+    assert guest.request("/api/mcp/health").status == 200, "nothing was stopped"
+    guest.exec("sh", "-c", "systemctl kill -s KILL writer; until ! systemctl is-active -q writer; do sleep 0.1; done")
+    guest.exec("test", "-s", f"{DATABASE}-journal")
+    mcpctl(guest, "rollback")
+    assert (old_rows(guest), replaced(guest)) == (rows + 1, before)
+    assert guest.request("/api/mcp/status").body["stats"]["total_activities"] == rows + 1
+    mcpctl(guest, "rollback", "--forward", "--timezone", "UTC")
+    assert "acknowledged" in guest.activities()
+
+
+def test_only_a_database_of_the_old_system_takes_its_place(old: Guest) -> None:
+    guest, rows, before = old, old_rows(old), replaced(old)
+    guest.exec("sqlite3", "/root/foo.db", "create table foo(x); insert into foo values(1)")
+    guest.exec("cp", "/var/lib/mcpd/mcp.db", "/root/own.db")
+    for file, status in {"foo.db": 65, "own.db": 65, "none.db": 64}.items():
+        assert guest.status("mcpctl", "rollback", "--to", f"/root/{file}") == status, file
+    assert guest.request("/api/mcp/health").status == 200, "nothing was stopped"
+    assert (old_rows(guest), replaced(guest)) == (rows, before)
+
+
+@pytest.mark.parametrize("loss", ["head -c 400000 /dev/urandom >", "rm "])
+def test_no_state_of_mcpd_s_database_keeps_from_going_back(old: Guest, loss: str) -> None:
+    guest, rows = old, old_rows(old)
+    guest.exec("systemctl", "stop", "mcp.target", "mcpd-rpc.service", "mcpd-ws.service")
+    guest.exec("cp", "-a", "/var/lib/mcpd", "/root/keep")
+    guest.exec("sh", "-c", f"cd /var/lib/mcpd; rm -f mcp.db-*; {loss}mcp.db; rm {DATABASE}")
+    done = mcpctl(guest, "rollback", "--reason", "it is gone")
+    assert (done["id"], done["state"], done["reason"]) == (0, "rolled back", "it is gone")
+    assert old_rows(guest) == rows, "from the snapshot that a report told of"
+    assert guest.request("/api/mcp/status").body["stats"]["total_activities"] == rows
+    assert guest.exec("systemctl", "is-enabled", "mcp-legacy.target") == "enabled\n"
+    guest.exec("sh", "-c", "rm -f /var/lib/mcpd/mcp.db*; cp -a /root/keep/mcp.db* /var/lib/mcpd; rm -r /root/keep")
+    mcpctl(guest, "rollback", "--forward", "--timezone", "UTC")
+    taken = mcpctl(guest, "migrate", "status")["cutovers"][1]
+    assert (taken["direction"], taken["state"], taken["reason"]) == ("rollback", "rolled back", "it is gone")
+    assert guest.status("ls", "/var/lib/mcpd/switches.json") != 0
+
+
+def test_an_old_system_that_does_not_answer_leaves_mcpd_in_place(old: Guest) -> None:
+    guest, rows = old, old_rows(old)
+    guest.exec("sqlite3", "/root/less.db", "create table activities (id, agent, timestamp, activity)")
+    guest.exec("sh", "-c", f"cd {OLD}; cp -p {SCRIPT} kept.py; echo 'raise SystemExit(3)' >{SCRIPT}")
+    assert guest.status("mcpctl", "rollback", "--to", "/root/less.db") == 69
+    assert guest.request("/api/mcp/health").body["status"] == "healthy"
+    assert guest.exec("systemctl", "is-enabled", "mcp.target") == "enabled\n"
+    assert mcpctl(guest, "migrate", "status")["cutovers"][0]["state"] == "failed"
+    assert old_rows(guest) == rows, "what was there is put back"
+    guest.exec("sh", "-c", f"cd {OLD}; mv kept.py {SCRIPT}")
+    mcpctl(guest, "rollback")
+    assert guest.request("/api/mcp/status").body["stats"]["total_activities"] == rows
+
+
+def test_a_cut_over_without_the_last_rows_is_one_after_a_reboot_too(old: Guest) -> None:
+    guest, rows = old, old_rows(old)
+    drop_in = "/run/systemd/system/mcp-legacy@.service.d"
+    ruin = f'[Service]\\nExecStopPost=/bin/sh -c "head -c 100000 /dev/urandom >{DATABASE}"\\n'
+    guest.exec("sh", "-c", f"mkdir -p {drop_in}; printf '{ruin}' >{drop_in}/zz.conf; systemctl daemon-reload")
+    assert guest.status("mcpctl", "rollback", "--forward", "--timezone", "UTC") == 65
+    assert guest.request("/api/mcp/health").body["status"] == "healthy"
+    assert guest.exec("systemctl", "is-enabled", "mcp.target") == "enabled\n"
+    assert guest.status("systemctl", "is-enabled", "mcp-legacy.target") != 0
+    last = mcpctl(guest, "migrate", "status")["cutovers"][0]
+    assert (last["state"], last["reason"].partition(":")[0]) == ("switched", "the last rows were not brought over")
+    assert database_of(guest, "claude-testing") == "/var/lib/mcpd/mcp.db"
+    guest.exec("sh", "-c", f"rm {drop_in}/zz.conf; systemctl daemon-reload")
+    mcpctl(guest, "rollback")
+    assert old_rows(guest) == rows
+    mcpctl(guest, "rollback", "--forward", "--timezone", "UTC")
+
+
 def test_a_user_s_report_leads_back_while_it_is_watched(old: Guest) -> None:
     guest = old
     mcpctl(guest, "rollback")
@@ -238,6 +349,7 @@ def test_a_user_s_report_leads_back_while_it_is_watched(old: Guest) -> None:
     assert guest.request("/api/mcp/status").body["server_running"] is True
     first = mcpctl(guest, "migrate", "status")["cutovers"][1]
     assert (first["state"], first["reason"]) == ("rolled back", "report: 1 of users")
+    assert database_of(guest, "claude-testing") == DATABASE
 
 
 def test_a_terminal_that_cannot_be_opened_leads_back(old: Guest) -> None:
@@ -254,6 +366,29 @@ def test_a_terminal_that_cannot_be_opened_leads_back(old: Guest) -> None:
     last = next(each for each in mcpctl(guest, "migrate", "status")["cutovers"] if each["direction"] == "cutover")
     assert (last["state"], last["reason"].partition(":")[0]) == ("rolled back", "terminals")
     assert guest.request("/api/mcp/status").body["server_running"] is True
+
+
+def test_a_damaged_database_leads_back_and_what_it_could_not_note_is_not_lost(old: Guest) -> None:
+    guest = old
+    guest.exec("cp", "-a", "/var/lib/mcpd", "/root/keep")
+    command = [str(GUEST), "exec", guest.name, "mcpctl", "migrate", "--cutover", "--watch", "--timezone", "UTC"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        until_s = time.monotonic() + 30
+        while switches(guest)[-1] != "cutover.watching" and time.monotonic() < until_s:
+            time.sleep(0.2)
+        guest.exec("python3", "-c", DAMAGE)
+        guest.exec("truncate", "-s", "0", "/var/lib/mcpd/mcp.db-wal")
+        output, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 1
+    assert output.endswith("ROLLED BACK\n")
+    assert guest.request("/api/mcp/status").body["server_running"] is True
+    assert database_of(guest, "claude-testing") == DATABASE
+    guest.exec("sh", "-c", "rm -f /var/lib/mcpd/mcp.db*; cp -a /root/keep/mcp.db* /var/lib/mcpd; rm -r /root/keep")
+    shown = mcpctl(guest, "migrate", "status")["cutovers"][:2]
+    assert [(each["direction"], each["state"]) for each in shown] == [
+        ("rollback", "rolled back"), ("cutover", "rolled back"),
+    ]  # fmt: skip
+    assert {each["reason"].partition(":")[0] for each in shown} == {"corruption"}
 
 
 def test_an_mcpd_that_cannot_start_leaves_the_old_system_in_place(old: Guest) -> None:

@@ -92,6 +92,6 @@ def test_the_package_passes_its_tests_on_the_distribution_s_own_python(guest: Gu
     guest.push(*(path for path in ROOT.iterdir() if path.name not in {"mcpd", ".git"}), to="/root/checkout/")
     guest.exec("ln", "-s", "/usr/lib/python3/dist-packages/mcpd", "/root/checkout/mcpd")
     pytest_run = "cd /root/checkout && python3 -m pytest --tb=short -m 'not host' tests/unit tests/functional 2>&1"
-    output = guest.exec("sh", "-c", pytest_run, timeout_s=600)
+    output = guest.exec("sh", "-c", pytest_run, timeout_s=1200)
     print(output.splitlines()[-1])
     assert " passed" in output.splitlines()[-1]

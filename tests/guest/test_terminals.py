@@ -164,7 +164,8 @@ def test_a_terminal_comes_back_to_a_counter_that_went_on(
     assert seen["reconnects"] == reconnects
     if not reconnects:
         shown = [number for number in seen["numbers"] if number > 5]
-        assert shown == list(range(6, seen["last"] + 1))
+        # tmux may show what is on the screen once more, as 3.8 does; what was not there yet comes in order.
+        assert list(dict.fromkeys(shown)) == list(range(6, seen["last"] + 1))
 
 
 def test_an_upgrade_closes_no_terminal(guest: Guest, packages: Packages) -> None:

@@ -1,6 +1,7 @@
 """mcpd-ws as apt installs it: started by its socket, restarted and replaced under clients that notice nothing.
 
-MCPD_WS_CLIENTS and MCPD_ROUNDS say how many clients (100) and restarts (3).
+MCPD_WS_CLIENTS, MCPD_WS_IDLE and MCPD_ROUNDS say how many clients that listen (100), idle ones besides (0) and restarts
+(3).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .machine import DATABASE, GUEST, Guest
 from .terminals import eventually
 
 CLIENTS = int(os.environ.get("MCPD_WS_CLIENTS", "100"))
+IDLE = int(os.environ.get("MCPD_WS_IDLE", "0"))
 RESTARTS = int(os.environ.get("MCPD_ROUNDS", "3"))
 RATE = 50
 LISTENING = Path(__file__).with_name("listening.py")
@@ -34,9 +36,10 @@ def events(guest: Guest, behind: int = 0) -> list[int]:
 
 
 @contextmanager
-def listeners(guest: Guest, clients: int = CLIENTS, rate: float = 0) -> Iterator[Heard]:
+def listeners(guest: Guest, clients: int = CLIENTS, rate: float = 0, idle: int = 0) -> Iterator[Heard]:
     """Let *clients* listen during the block, to *rate* events a second; what they heard is there behind it."""
-    command = [str(GUEST), "net", guest.name, sys.executable, str(LISTENING), "8100", str(clients), str(rate)]
+    numbers = [str(number) for number in (8100, clients, idle, rate)]
+    command = [str(GUEST), "net", guest.name, sys.executable, str(LISTENING), *numbers]
     before = max(events(guest), default=0)
     heard = Heard()
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -50,7 +53,7 @@ def listeners(guest: Guest, clients: int = CLIENTS, rate: float = 0) -> Iterator
         process.stdin.write(json.dumps(events(guest, before)) + "\n")
         process.stdin.flush()
         found = Heard(**json.loads(process.stdout.readline()))
-    heard.closed, heard.wrong, heard.counts = found.closed, found.wrong, found.counts
+    heard.closed, heard.wrong, heard.counts, heard.idle = found.closed, found.wrong, found.counts, found.idle
 
 
 def test_the_first_connection_starts_it(guest: Guest) -> None:
@@ -123,10 +126,19 @@ def test_an_agent_is_known_and_restricted_as_it_is_at_mcpd_rpc(guest: Guest, tmp
     assert guest.show(f"mcp-agent@{AGENT}.service", "ActiveState") == "active"
 
 
+def allow_many(guest: Guest) -> None:
+    """Let one caller have all the connections that there may be."""
+    guest.exec("mkdir", "-p", "/etc/mcpd/mcpd.toml.d")
+    setting = "[websocket]\\nmax_connections_per_caller = 8000\\n"
+    guest.exec("sh", "-c", f"printf '{setting}' >/etc/mcpd/mcpd.toml.d/many.toml")
+    guest.exec("systemctl", "restart", "mcpd-ws.service")
+
+
 def test_restarts_under_load_close_nothing_and_lose_nothing(guest: Guest) -> None:
     pids, took_s = set(), []
-    with listeners(guest, rate=RATE) as heard:
-        eventually(lambda: guest.request("/api/mcp/status").body["websocket_clients"] == CLIENTS)
+    allow_many(guest)
+    with listeners(guest, rate=RATE, idle=IDLE) as heard:
+        eventually(lambda: guest.request("/api/mcp/status").body["websocket_clients"] == CLIENTS + IDLE)
         for _ in range(RESTARTS):
             started_s = time.monotonic()
             guest.exec("systemctl", "restart", "mcpd-ws.service")
@@ -135,11 +147,37 @@ def test_restarts_under_load_close_nothing_and_lose_nothing(guest: Guest) -> Non
             time.sleep(0.5)
     assert len(pids) == RESTARTS
     assert (heard.closed, heard.wrong[:3]) == ([], [])
-    assert len(heard.counts) == CLIENTS
+    assert (len(heard.counts), heard.idle) == (CLIENTS, IDLE)
     assert heard.counts[0] > 10 * RESTARTS
-    print(f"{CLIENTS} clients, {RESTARTS} restarts, {heard.counts[0]} events to each; ", end="")
+    print(f"{CLIENTS} clients and {IDLE} idle, {RESTARTS} restarts, {heard.counts[0]} events to each; ", end="")
     print(f"a restart took {statistics.median(took_s):.1f} s, at most {max(took_s):.1f} s")
     assert guest.show("mcpd-ws", "NFileDescriptorStore") == "0"
+
+
+def restart(guest: Guest, *units: str) -> None:
+    before = guest.show("mcpd-ws", "MainPID")
+    guest.exec("systemctl", "restart", *units)
+    eventually(lambda: guest.show("mcpd-ws", "MainPID") not in (before, "0"))
+
+
+def test_whatever_may_be_a_restart_closes_nothing(guest: Guest) -> None:
+    """One of what it hangs on is one of it, too; and it cannot ask which it is without a bus."""
+    with listeners(guest, 2) as heard:
+        for number, unit in enumerate(("mcp.target", "mcpd-ws.socket", "mcpd-migrate.service")):
+            restart(guest, unit)
+            assert guest.call("log_activity", agent="a", activity=f"x{number}", category="task").status == 200
+        guest.exec("systemctl", "stop", "dbus.socket", "dbus.service")
+        restart(guest, "mcpd-ws.service")
+        guest.exec("systemctl", "start", "dbus.socket", "dbus.service")
+    assert (heard.closed, heard.wrong, heard.counts) == ([], [], [3, 3])
+
+
+def test_a_stop_says_so(guest: Guest) -> None:
+    for unit in ("mcpd-ws.service", "mcp.target"):
+        with listeners(guest, 2, idle=2) as heard:
+            guest.exec("systemctl", "stop", unit)
+        guest.exec("systemctl", "start", "mcp.target")
+        assert heard.closed == ["1001 mcpd-ws was stopped"] * 4
 
 
 def test_upgrades_close_nothing_and_lose_nothing(guest: Guest, packages: Packages) -> None:

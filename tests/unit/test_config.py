@@ -7,6 +7,7 @@ import pytest
 
 from mcpd import config
 from mcpd.errors import ConfigError
+from mcpd.ports import Ports
 
 SHIPPED = Path(__file__).parents[2] / "packaging" / "mcpd.toml"
 
@@ -33,6 +34,26 @@ def test_the_database_url_of_the_guide_names_a_file() -> None:
     assert settings["database.path"].value == "/srv/mcp.db"
 
 
+def test_the_ports_of_the_guide_move_both_daemons_and_the_url_that_nobody_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"MCP_SERVER_PORT": "9099", "MCP_WEBSOCKET_PORT": "9100"}
+    monkeypatch.setattr(config, "DEFAULTS_FILE", SHIPPED)
+    settings = config.resolve([SHIPPED], [("env", variables)])
+    assert config.build(settings).ports == Ports(9099, 9100)
+    url = settings["access.public_url"]
+    assert (url.value, url.source) == ("http://localhost:9099", "env: MCP_SERVER_PORT")
+    file = write(tmp_path / "mcpd.toml", '[access]\npublic_url = "http://localhost:8099"\n')
+    settings = config.resolve([SHIPPED, file], [("env", variables)])
+    assert settings["access.public_url"].value == "http://localhost:8099"
+
+
+@pytest.mark.parametrize("text", ["abc", "0", "70000", "-1", "80.5", ""])
+def test_a_variable_that_is_no_port_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="env: MCP_SERVER_PORT: key 'server\\.port': expected a whole number from 1"):
+        config.resolve([], [("env", {"MCP_SERVER_PORT": text})])
+
+
 @pytest.mark.parametrize("url", ["postgresql://x/y", "sqlite:///relative.db", "relative.db", ""])
 def test_a_database_url_that_names_no_file_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="variable 'MCP_DATABASE_URL': expected sqlite:////absolute/path, got"):
@@ -52,6 +73,11 @@ def test_a_database_url_that_names_no_file_is_refused(url: str) -> None:
         ("[log]\nlevel = 'loud'\n", 'expected one of "debug", "info", "warning", "error", got \'loud\''),
         ("[database]\npath = 7\n", "expected a string, got 7"),
         ("[server\n", "is not valid TOML"),
+        ("[x]\ny = " + "[" * 5000, "is not valid TOML"),
+        ("[server]\nport = 0\n", "key 'server.port': expected a whole number from 1 to 65535, got 0"),
+        ("[websocket]\nport = 70000\n", "key 'websocket.port': expected a whole number from 1 to 65535, got 70000"),
+        ("[server]\nport = 'abc'\n", "key 'server.port': expected a whole number from 1 to 65535, got 'abc'"),
+        ("[server]\nport = 8100\n", "expected another port than that of key 'websocket.port' (default), got 8100"),
     ],
 )
 def test_a_fault_names_file_key_and_expectation(tmp_path: Path, text: str, words: str) -> None:

@@ -16,6 +16,7 @@ from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped, warning
 from mcpd.ctl.checks.database import Facts
 from mcpd.ctl.checks.ports import Holder, Probe
 from mcpd.ctl.checks.units import Unit
+from mcpd.ports import DEFAULTS, Ports
 from mcpd.store import schema
 from mcpd.store.database import Database
 
@@ -146,12 +147,15 @@ WEB_SOCKET = Unit("mcpd-ws.socket", active="active", sub="listening", ports=(810
 STOPPED = dataclasses.replace(WEB_SOCKET, active="inactive")
 NGINX = Holder("0.0.0.0:8100", 12, "nginx")
 SOMEBODY = Holder("127.0.0.1:8100")
+RPC = ok("port 8099", "answers in 2 ms")
+RELISTEN = "systemctl daemon-reload && systemctl restart mcpd-rpc.socket mcpd-ws.socket"
+LISTENING = {unit.name: unit for unit in (GOOD["mcpd-rpc.socket"], WEB_SOCKET)}
 
 
 @pytest.mark.parametrize(
     ("unit", "holders", "expected"),
     [
-        (WEB_SOCKET, [SOMEBODY], ok("port 8100", "WebSocket: mcpd-ws.socket listens")),
+        (WEB_SOCKET, [SOMEBODY], ok("port 8100", "mcpd-ws.socket listens")),
         (
             STOPPED,
             [NGINX],
@@ -178,22 +182,41 @@ SOMEBODY = Holder("127.0.0.1:8100")
         (
             WEB_SOCKET,
             [],
-            failed("port 8100", "nobody listens, mcpd-ws.socket is active", "systemctl start mcpd-ws.socket"),
+            failed("port 8100", "is configured, but mcpd-ws.socket does not listen there", RELISTEN),
         ),
     ],
 )
 def test_a_port_of_a_unit_is_judged_by_who_listens(unit: Unit, holders: list[Holder], expected: Check) -> None:
-    assert ports.judge({unit.name: unit}, {8100: holders}) == [expected]
+    assert ports.judge({unit.name: unit}, {8100: holders} if holders else {}, RPC, DEFAULTS) == [expected, RPC]
 
 
 def test_ports_that_no_unit_has_are_not_asked_for() -> None:
-    assert ports.judge(GOOD, {8100: [NGINX], 5173: [NGINX]}) == []
-    assert ports.judge(None, {8100: [NGINX]}) == []
+    assert ports.judge(LISTENING, {8099: [SOMEBODY], 8100: [NGINX], 5173: [NGINX], 8090: [NGINX]}, RPC, DEFAULTS) == [
+        RPC,
+        ok("port 8100", "mcpd-ws.socket listens"),
+    ]
+    assert ports.judge(None, {8100: [NGINX]}, RPC, DEFAULTS) == [RPC]
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["before systemd was told", "before the sockets were restarted"])
+def test_a_socket_that_does_not_listen_on_the_configured_port_is_told_with_what_to_do(*, told: bool) -> None:
+    configured = Ports(9099, 9100)
+    units = LISTENING
+    if told:
+        moved = dataclasses.replace(LISTENING["mcpd-rpc.socket"], ports=(9099,))
+        units = LISTENING | {moved.name: moved, WEB_SOCKET.name: dataclasses.replace(WEB_SOCKET, ports=(9100,))}
+    rpc = failed("port 9099", "nobody listens", "systemctl start mcp.target")
+    found = {check.name: check for check in ports.judge(units, {8099: [SOMEBODY], 8100: [NGINX]}, rpc, configured)}
+    for port, unit in ((9099, "mcpd-rpc.socket"), (9100, "mcpd-ws.socket")):
+        what = f"is configured, but {unit} does not listen there"
+        assert found[f"port {port}"] == failed(f"port {port}", what, RELISTEN)
+    held = {check.name: check for check in ports.judge(LISTENING, {9100: [NGINX]}, rpc, configured)}["port 9100"]
+    assert held.detail.endswith("does not listen there; held by nginx (pid 12) on 0.0.0.0:8100")
 
 
 def test_a_unit_whose_condition_is_not_met_has_no_port() -> None:
     unneeded = dataclasses.replace(STOPPED, condition=False)
-    assert ports.judge({unneeded.name: unneeded}, {}) == []
+    assert ports.judge({unneeded.name: unneeded}, {}, RPC, DEFAULTS) == [RPC]
 
 
 def test_a_holder_whom_the_kernel_hides_is_called_so() -> None:
@@ -229,7 +252,7 @@ def test_the_daemons_own_port_is_judged_by_its_answer(probe: Probe, holders: lis
     ],
 )
 def test_while_the_old_system_serves_nothing_advises_to_end_it(probe: Probe, expected: Check) -> None:
-    checks = legacy.judge(probe)
+    checks = legacy.judge(probe, 8099)
     assert outcomes(checks) == {"mcp-legacy.target": "warning", "units": "skipped", "port 8099": expected.outcome}
     assert checks[-1] == expected
     assert health.is_healthy(checks) is (probe.wrong is None)

@@ -13,7 +13,7 @@ import mcpd
 ROOT = Path(mcpd.__file__).parent
 
 # Each layer may import those on its right, and itself.
-BASE = {"errors", "times", "config", "sd", "files", "__init__"}
+BASE = {"errors", "times", "config", "envfile", "ports", "sd", "files", "__init__"}
 BELOW = {
     "protocol": BASE,
     "store": BASE,

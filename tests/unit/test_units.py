@@ -120,7 +120,8 @@ def test_an_agent_s_unit_has_a_name_that_the_sandbox_does_not_apply_to(service: 
 def test_a_unit_stops_with_the_target(unit: Path) -> None:
     """Agents by way of a target that a restart of mcp.target spares."""
     above = "mcp-agents.target" if unit in AGENTS else "mcp-legacy.target" if unit == LEGACY else "mcp.target"
-    assert values(unit, "PartOf") == [above]
+    beside = [unit.name.replace("6.", ".")] if unit.name.endswith("6.socket") else []
+    assert values(unit, "PartOf") == [above, *beside]
     if above == "mcp-agents.target":
         assert above in values(ROOT / "units" / "mcp.target", "Wants")
         assert values(ROOT / "units" / above, "StopWhenUnneeded") == ["yes"]

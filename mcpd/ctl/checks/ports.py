@@ -14,9 +14,9 @@ from mcpd.ctl.checks.check import Check, failed, ok
 from mcpd.ctl.checks.units import Unit
 from mcpd.ctl.client import START, Client, NoAnswer
 from mcpd.errors import Error
+from mcpd.ports import Ports
 
-RPC_PORT = 8099
-USES = {RPC_PORT: "MCP", 8100: "WebSocket", 5173: "dashboard", **dict.fromkeys(range(8090, 8099), "terminal")}
+_RELISTEN = "systemctl daemon-reload && systemctl restart mcpd-rpc.socket mcpd-ws.socket"
 _TIMEOUT_S = 5.0
 
 
@@ -90,18 +90,36 @@ def judge_probe(name: str, probe: Probe, holders: Sequence[Holder] = ()) -> Chec
     return failed(name, probe.wrong, probe.advice)
 
 
-def judge(units: Mapping[str, Unit] | None, listening: Mapping[int, Sequence[Holder]]) -> list[Check]:
-    """Judge every port that a unit of mcpd has, except mcpd-rpc's and those of units whose condition is not met."""
+def judge(
+    units: Mapping[str, Unit] | None, listening: Mapping[int, Sequence[Holder]], rpc: Check, configured: Ports
+) -> list[Check]:
+    """Judge every port that a unit of mcpd has or should have, except those of units whose condition is not met.
+
+    *rpc* is what was found out about mcpd-rpc's.
+    """
     needed = [unit for unit in (units or {}).values() if unit.is_active or unit.condition]
-    wanted = {port: unit for unit in needed for port in unit.ports if port != RPC_PORT}
-    return [_judge_port(port, unit, listening.get(port, ())) for port, unit in sorted(wanted.items())]
+    wanted = {port: unit for unit in needed for port in unit.ports}
+    found = {port: _judge_port(port, unit, listening.get(port, ())) for port, unit in sorted(wanted.items())}
+    return list((found | {configured.rpc: rpc} | _stale(units or {}, listening, configured)).values())
+
+
+def _stale(units: Mapping[str, Unit], listening: Mapping[int, Sequence[Holder]], configured: Ports) -> dict[int, Check]:
+    """Judge the configured ports on which a socket that listens does not: it was not restarted since."""
+    found = {}
+    for name, port in configured.by_daemon().items():
+        unit = units.get(f"{name}.socket")
+        if unit is not None and unit.is_active and (port not in unit.ports or port not in listening):
+            holders = f"; held by {_names(listening[port])}" if port in listening else ""
+            what = f"is configured, but {unit.name} does not listen there{holders}"
+            found[port] = failed(f"port {port}", what, _RELISTEN)
+    return found
 
 
 def _judge_port(port: int, unit: Unit, holders: Sequence[Holder]) -> Check:
     name = f"port {port}"
     start = unit.start if unit.is_terminal else f"systemctl start {unit.name}"
     if unit.is_active and holders:
-        return ok(name, f"{USES.get(port, unit.name)}: {unit.name} listens")
+        return ok(name, f"{unit.name} listens")
     if holders:
         return failed(name, f"held by {_names(holders)}, so {unit.name} cannot listen", f"stop that; then {start}")
     return failed(name, f"nobody listens, {unit.name} is {unit.active}", start)

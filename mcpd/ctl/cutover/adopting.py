@@ -23,6 +23,7 @@ from mcpd.agents.files import Agents
 from mcpd.ctl.cutover import sessions
 from mcpd.ctl.cutover.sessions import CLAUDE, SHELLS, Session
 from mcpd.errors import Error
+from mcpd.ports import Ports
 
 CONTINUE = "claude --continue || exec claude"
 LEFT, ADOPTED, FAILED = "left running", "adopted", "could not be adopted"
@@ -51,21 +52,38 @@ class Outcome:
         return {**facts, "saved": saved, "commands": list(self.commands), "notes": list(self.notes)}
 
 
-def variables(agent: str, cwd: str, database: str) -> dict[str, str]:
-    """Return the environment that agents of both systems read, which leads them to whoever has port 8099 now."""
+def variables(agent: str, cwd: str, database: str, ports: Ports) -> dict[str, str]:
+    """Return the environment that agents of both systems read, which leads them to whoever has *ports* now."""
     return {
         "AGENT_NAME": agent,
         "CLAUDE_AGENT_NAME": agent,
         "CLAUDE_PROJECT_DIR": cwd,
         "CLAUDE_HOOKS_DIR": f"{cwd}/.claude-hooks",
-        "MCP_SERVER": "http://localhost:8099",
-        "MCP_SERVER_URL": "http://localhost:8099",
-        "MCP_WEBSOCKET": "ws://localhost:8100",
-        "MCP_WS_URL": "ws://localhost:8100",
+        **ports.variables(),
         "MCP_ENABLED": "true",
         "MCP_BRIDGE_ENABLED": "true",
         "MCP_DB_PATH": database,
     }
+
+
+def export(
+    found: Iterable[Session], described: Agents, database: str, ports: Ports, say: Callable[[str], None]
+) -> None:
+    """Lead what starts in each of *found* from now on to who has *ports* now, whose *database* that is.
+
+    *say* where that fails.
+    """
+    for session in found:
+        agent = _agent(session, described)
+        name = agent.name if agent else session.name.removeprefix(sessions.PREFIX)
+        try:
+            sessions.export(session, variables(name, session.cwd, database, ports))
+        except Error as error:
+            say(f"{session.name} of {session.user}: its environment stays: {error.message}")
+
+
+def _agent(session: Session, described: Agents) -> Agent | None:
+    return described.agents.get(names.normalise(session.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,47 +94,32 @@ class Adopter:
     database: Path
 
     def deal(self, found: Iterable[Session], *, adopt: bool, say: Callable[[str], None]) -> list[Outcome]:
-        """Return what became of each of *found*, whose environment leads to mcpd from now on; *adopt* them if told."""
+        """Return what became of each of *found*; *adopt* them if told."""
         outcomes = []
         for session in found:
-            notes = self.export(session, str(self.database))
             try:
-                outcome = self._deal(session, notes, adopt=adopt)
+                outcome = self._deal(session, adopt=adopt)
             except Error as error:  # one session's trouble must not keep a switch from being watched
-                outcome = Outcome(session, None, FAILED if adopt else LEFT, error.message, None, (), notes)
+                outcome = Outcome(session, None, FAILED if adopt else LEFT, error.message)
             outcomes.append(outcome)
             say(f"{session.name} of {session.user}: {outcome.outcome}{f' ({outcome.why})' if outcome.why else ''}")
         return outcomes
 
     def look(self, found: Iterable[Session]) -> list[Outcome]:
         """Return what can be done with each of *found*; change nothing."""
-        return [self._deal(session, (), adopt=False) for session in found]
+        return [self._deal(session, adopt=False) for session in found]
 
-    def export(self, session: Session, database: str) -> tuple[str, ...]:
-        """Set the environment of what starts in *session* from now on; return the complaint if that fails."""
-        agent = self._agent(session)
-        name = agent.name if agent else session.name.removeprefix(sessions.PREFIX)
-        try:
-            sessions.export(session, variables(name, session.cwd, database))
-        except Error as error:
-            return (f"its environment stays: {error.message}",)
-        return ()
-
-    def _agent(self, session: Session) -> Agent | None:
-        wanted = names.normalise(session.name)
-        return self.described.agents.get(wanted)
-
-    def _deal(self, session: Session, notes: tuple[str, ...], *, adopt: bool) -> Outcome:
-        agent = self._agent(session)
+    def _deal(self, session: Session, *, adopt: bool) -> Outcome:
+        agent = _agent(session, self.described)
         why = self._why_not(session, agent)
         commands = tuple(self._commands(session, agent))
         name = agent.name if agent else None
         if agent is None or why or not adopt:
-            return Outcome(session, name, LEFT, why, None, commands, notes)
-        saved = None
+            return Outcome(session, name, LEFT, why, None, commands)
+        saved, notes = None, tuple[str, ...]()
         try:
             saved = self._save(session)
-            notes += self._describe(session, agent)
+            notes = self._describe(session, agent)
             self._start(session, agent)
         except (Error, OSError) as error:
             return Outcome(session, name, FAILED, getattr(error, "message", str(error)), saved, commands, notes)

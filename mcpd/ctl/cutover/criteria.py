@@ -37,7 +37,7 @@ def judge(look: Look, baseline_us: int | None, settings: Cutover) -> dict[str, s
         if check.name not in _NOT_JUDGED:
             wrong.setdefault(_criterion(check.name), []).append(f"{check.name}: {check.detail}")
     if look.p95_us is None:
-        wrong.setdefault("availability", []).append("port 8099: no request was answered")
+        wrong.setdefault("availability", []).append("no request was answered")
     elif baseline_us is not None and look.p95_us > baseline_us * settings.latency_ratio:
         allowed = baseline_us * settings.latency_ratio
         wrong["latency"] = [f"p95 is {look.p95_us / 1000:.1f} ms, {allowed / 1000:.1f} ms are allowed"]

@@ -1,11 +1,10 @@
-"""How long port 8099 takes to answer, whoever listens there: what both systems have is GET /api/mcp/status."""
+"""How long mcpd's port takes to answer, whoever listens there: what both systems have is GET /api/mcp/status."""
 
 from __future__ import annotations
 
 import http.client
 import time
 
-from mcpd.ctl.checks.ports import RPC_PORT
 from mcpd.ctl.cutover.criteria import percentile
 from mcpd.errors import Unreachable
 from mcpd.store.cutovers import Baseline
@@ -14,7 +13,7 @@ PATH = "/api/mcp/status"
 _TIMEOUT_S = 5.0
 
 
-def measure(requests: int, now_us: int, port: int = RPC_PORT) -> Baseline:
+def measure(requests: int, now_us: int, port: int) -> Baseline:
     """Send *requests*, one after the other, each on a connection of its own; raises ``Unreachable``."""
     durations_us, server = [], "legacy"
     for _ in range(requests):
@@ -25,7 +24,7 @@ def measure(requests: int, now_us: int, port: int = RPC_PORT) -> Baseline:
     return Baseline(now_us, server, requests, p50_us, p95_us, max(durations_us))
 
 
-def ask(port: int = RPC_PORT) -> str:
+def ask(port: int) -> str:
     """Return who answers on *port*, "mcpd" or "legacy"; raises ``Unreachable`` when nobody does."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
     try:

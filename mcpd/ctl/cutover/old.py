@@ -1,19 +1,20 @@
-"""The old system as units: its scripts, whose they are, its database, and the process that still holds the port."""
+"""The old system as units: its scripts, whose they are, and the process that still holds the port."""
 
 from __future__ import annotations
 
 import os
 import pwd
-import shutil
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mcpd import files
 from mcpd.config import Legacy
-from mcpd.ctl.checks.ports import RPC_PORT
 from mcpd.ctl.cutover import switching
-from mcpd.errors import ConfigError, SourceUnusable, Unreachable
-from mcpd.store.foreign import Foreign
+from mcpd.errors import ConfigError, Unreachable
+
+if TYPE_CHECKING:
+    import psutil
 
 DROP_IN = Path("/etc/systemd/system/mcp-legacy@.service.d/50-mcpctl.conf")
 _WANTS = Path("/etc/systemd/system/mcp-legacy.target.wants")
@@ -50,29 +51,42 @@ def install(legacy: Legacy) -> None:
     switching.systemctl("enable", *sorted(wanted))
 
 
-def end_strays(legacy: Legacy) -> None:
-    """End who holds the port but is no unit, if it runs from the old system's directory; else raise ``Unreachable``."""
+def strays(legacy: Legacy, port: int) -> list[psutil.Process]:
+    """Return who holds *port* but is no unit; raises ``Unreachable`` if that is not of the old system's directory."""
     import psutil
 
     directory = str(check(legacy).resolve())
+    found = []
     for connection in psutil.net_connections("tcp"):
-        if connection.status != psutil.CONN_LISTEN or connection.laddr[1:2] != (RPC_PORT,):
+        if connection.status != psutil.CONN_LISTEN or connection.laddr[1:2] != (port,):
             continue
         if connection.pid in (None, 1):
             continue
-        process = psutil.Process(connection.pid)
-        if _is_unit(process.pid):
-            continue
-        if not _is_from(process, directory):
-            raise Unreachable(
-                f"port {RPC_PORT} is held by {process.name()} (pid {process.pid}), which is not of {directory};"
-                " stop it, then try again"
-            )
-        process.terminate()
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(connection.pid)
+            if _is_unit(process.pid):
+                continue
+            if not _is_from(process, directory):
+                raise Unreachable(
+                    f"port {port} is held by {process.name()} (pid {process.pid}), which is not of {directory};"
+                    " stop it, then try again"
+                )
+            found.append(process)
+    return found
+
+
+def end(processes: Iterable[psutil.Process]) -> None:
+    """End *processes*; raises ``Unreachable`` for one that does not."""
+    import psutil
+
+    for process in processes:
         try:
+            process.terminate()
             process.wait(_END_TIMEOUT_S)
+        except psutil.NoSuchProcess:
+            continue
         except psutil.TimeoutExpired as exc:
-            raise Unreachable(f"{process.name()} (pid {process.pid}) does not end; stop it, then try again") from exc
+            raise Unreachable(f"pid {process.pid} does not end; stop it, then try again") from exc
 
 
 def _is_unit(pid: int) -> bool:
@@ -83,51 +97,6 @@ def _is_unit(pid: int) -> bool:
     return "mcp-legacy@" in groups or "mcpd-rpc.service" in groups
 
 
-def _is_from(process: object, directory: str) -> bool:
-    import psutil
-
-    assert isinstance(process, psutil.Process)
+def _is_from(process: psutil.Process, directory: str) -> bool:
     places = [process.cwd(), *(word for word in process.cmdline() if word.startswith("/"))]
     return any(os.path.commonpath([directory, os.path.realpath(place)]) == directory for place in places)
-
-
-def verify(snapshot: Path, sha256: str | None) -> None:
-    """Raise ``SourceUnusable`` unless *snapshot* is a whole database, and the one that was made if *sha256* tells."""
-    found = Foreign(snapshot)
-    try:
-        found.check_integrity()
-    finally:
-        found.close()
-    if sha256 is not None and files.sha256(snapshot) != sha256:
-        raise SourceUnusable(f"{snapshot}: is not as it was made: its SHA-256 differs")
-
-
-def is_sound(database: Path) -> bool:
-    """Say whether the old *database* is there and whole."""
-    try:
-        verify(database, None)
-    except SourceUnusable:
-        return False
-    return True
-
-
-def restore(snapshot: Path, legacy: Legacy) -> Path | None:
-    """Put *snapshot* in the place of the old database; return where that one went, None if there was none."""
-    database = Path(legacy.database)
-    staged = files.partial(database)
-    shutil.copyfile(snapshot, staged)
-    owner = check(legacy).stat()
-    os.chown(staged, owner.st_uid, owner.st_gid)
-    staged.chmod(0o644)
-    files.sync(staged)
-    kept = None
-    if database.exists():
-        kept = files.unused(database.with_name(f"{database.name}.replaced-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"))
-        database.rename(kept)
-    for suffix in ("-wal", "-shm", "-journal"):  # they belong to the replaced file
-        beside = Path(f"{database}{suffix}")
-        if beside.exists():
-            beside.rename(f"{kept or database.with_name(f'{database.name}.lost')}{suffix}")
-    staged.rename(database)
-    files.sync(database.parent)
-    return kept

@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcpd.ctl.cutover import unwritten
 from mcpd.ctl.cutover.adopting import Outcome
-from mcpd.legacy import migration
+from mcpd.errors import Error
+from mcpd.legacy import kept, migration
 from mcpd.store import cutovers, events
 from mcpd.store.cutovers import Baseline, Cutover
 from mcpd.store.database import Database, store_errors
 
 REPORT, ALERT, SESSION, SUPERSEDED = "cutover.report", "cutover.alert", "cutover.session", "cutover.superseded"
+_TOLD = ("watch_until_us", "finished_us", "outage_us", "reason")
+_MAX_KNOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +33,28 @@ class Record:
     @contextmanager
     def opened(self) -> Iterator[Database]:
         """Give the database for the block; raises as ``migration.open_target`` does."""
-        db = migration.open_target(self.path)
-        try:
-            with store_errors():
+        with store_errors():
+            db = migration.open_target(self.path)
+            try:
                 yield db
-        finally:
-            db.close()
+            finally:
+                db.close()
 
-    def begin(self, direction: str) -> int:
-        """Add a switch that begins; return its number."""
+    def begin(self, direction: str, at_us: int | None = None) -> int:
+        """Add a switch that begins, now or *at_us*; return its number. Those that could not be noted go before it."""
         with self.opened() as db, db.transaction():
-            number = cutovers.begin(db, direction, now_us())
+            for switch in unwritten.load(self.path):
+                _tell_state(db, cutovers.keep(db, switch), dataclasses.asdict(switch))
+            number = cutovers.begin(db, direction, at_us or now_us())
             events.add(db, now_us(), f"cutover.{direction}", None, {"cutover": number})
-            return number
+        unwritten.forget(self.path)
+        return number
 
     def change(self, number: int, state: str, **more: Any) -> None:
         """Note the *state* of the switch *number*, and *more* as ``cutovers.change`` takes it."""
         with self.opened() as db, db.transaction():
             cutovers.change(db, number, state, **more)
-            topic = f"cutover.{state.replace(' ', '_')}"
-            events.add(
-                db, now_us(), topic, None, {"cutover": number, **{k: v for k, v in more.items() if v is not None}}
-            )
+            _tell_state(db, number, {"state": state, **more})
 
     def keep_sessions(self, number: int | None, outcomes: Sequence[Outcome]) -> None:
         """Note what became of the sessions that the switch *number*, or nobody's, found; an event for each."""
@@ -73,19 +77,26 @@ class Record:
             return events.count_of(db, REPORT, since_us)
 
     def newest(self) -> Cutover | None:
-        """Return the last switch, None if there was none."""
-        with self.opened() as db:
-            return next(iter(cutovers.newest(db, 1)), None)
+        """Return the last switch, None if there was none; one that the database could not note, too."""
+        return next(iter(self._known()), None)
 
-    def get(self, number: int) -> Cutover:
-        """Return the switch *number*, which is there."""
-        with self.opened() as db:
-            return cutovers.get(db, number)
+    def get(self, number: int) -> Cutover | None:
+        """Return the switch *number*, None where nothing is known of it any more."""
+        return next((each for each in self._known() if each.id == number), None)
 
     def settled(self) -> Cutover | None:
-        """Return the last switch that took place, None if there was none; see ``cutovers.settled``."""
-        with self.opened() as db:
-            return cutovers.settled(db)
+        """Return the last switch that took place, None if there was none: neither one at work nor one that failed."""
+        return next((each for each in self._known() if each.state not in ("switching", "failed")), None)
+
+    def _known(self) -> list[Cutover]:
+        try:
+            with self.opened() as db:
+                found = cutovers.newest(db, _MAX_KNOWN)
+        except Error:
+            if not unwritten.load(self.path):
+                raise
+            found = []
+        return unwritten.merged(self.path, found)
 
     def supersede(self, number: int) -> None:
         """End the watch of every switch before *number*, whose place that has taken; an event for each."""
@@ -107,15 +118,33 @@ class Record:
             return cutovers.baseline(db, "legacy")
 
     def snapshot_of(self, database: str) -> tuple[Path, str] | None:
-        """Return the newest snapshot of the old *database* and its SHA-256."""
-        with self.opened() as db:
-            found = cutovers.snapshot_of(db, database)
-        return None if found is None else (Path(found[0]), found[1])
+        """Return the newest snapshot of the old *database* and its SHA-256; migrations' reports tell, too."""
+        try:
+            with self.opened() as db:
+                found = cutovers.snapshot_of(db, database)
+        except Error:  # a damaged database is a reason to want the snapshot
+            found = None
+        return kept.newest(self._reports, database) if found is None else (Path(found[0]), found[1])
 
     def digest_of(self, snapshot: Path) -> str | None:
         """Return the SHA-256 that *snapshot* had when it was made, None if no migration made it."""
-        with self.opened() as db:
-            return cutovers.digest_of(db, str(snapshot))
+        try:
+            with self.opened() as db:
+                found = cutovers.digest_of(db, str(snapshot))
+        except Error:
+            found = None
+        return kept.digest(self._reports, snapshot) if found is None else found
+
+    @property
+    def _reports(self) -> Path:
+        return self.path.parent / migration.SNAPSHOTS
+
+
+def _tell_state(db: Database, number: int, said: Mapping[str, Any]) -> None:
+    """Add the event of the state that the switch *number* is *said* to be in."""
+    topic = f"cutover.{said['state'].replace(' ', '_')}"
+    told = {name: said[name] for name in _TOLD if said.get(name) is not None}
+    events.add(db, now_us(), topic, None, {"cutover": number, **told})
 
 
 def now_us() -> int:

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mcpd.ctl.checks.ports import RPC_PORT
 from mcpd.errors import Unreachable
 
 MCPD, LEGACY = "mcp.target", "mcp-legacy.target"
+_UNITS = ("mcpd-*", "mcp-*")
 _KNOCK_EVERY_S = 0.002
 _SETTLE_S = 30.0
 _TIMEOUT_S = 120.0
@@ -21,7 +21,7 @@ _TIMEOUT_S = 120.0
 class Knocker:
     """Connects to *port* all the time from a thread; ``outage_us`` is the longest time in which it could not."""
 
-    def __init__(self, port: int = RPC_PORT) -> None:
+    def __init__(self, port: int) -> None:
         self._port = port
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="knocker", daemon=True)
@@ -62,12 +62,15 @@ class Knocker:
         return True
 
 
-def switch(target: str, answers: Callable[[], object]) -> int:
-    """Start *target* and wait until *answers* raises no ``Unreachable`` any more; return the outage of the port in µs.
+def switch(target: str, port: int, answers: Callable[[], object], first: Callable[[], None] = lambda: None) -> int:
+    """Start *target* and wait until *answers* raises no ``Unreachable`` any more; return the outage of *port* in µs.
 
-    Raises ``Unreachable`` when systemd refuses, or nobody answers within half a minute.
+    *first* is what may let go of the port before. Raises ``Unreachable`` when systemd refuses, or nobody answers within
+    half a minute.
     """
-    with Knocker() as knocker:
+    with Knocker(port) as knocker:
+        first()
+        systemctl("reset-failed", *_UNITS)  # else what failed too often a moment ago is not started
         systemctl("start", target)
         until_s = time.monotonic() + _SETTLE_S
         while True:

@@ -9,14 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mcpd.ctl import client, health
 from mcpd.ctl.cutover import criteria, journal, latency, standing, switching
 from mcpd.ctl.cutover.criteria import Look
 from mcpd.ctl.cutover.flow import Flow
 from mcpd.ctl.cutover.record import ALERT, now_us
-from mcpd.errors import Error, SourceUnusable, Unreachable
+from mcpd.ctl.cutover.trail import Trail
+from mcpd.errors import Error, Unreachable
 from mcpd.store.cutovers import Cutover
 
 _REQUESTS = 20  # of each look, for the p95
@@ -33,7 +33,8 @@ def watch(flow: Flow, watched: Cutover, files: Sequence[Path] | None) -> str:
     until_us = watched.watch_until_us or now_us()
     since_us = until_us - round(flow.settings.cutover.watch_s * 1e6)  # a watch that goes on began before
     baseline = flow.record.baseline()
-    watching = _Watch(flow, watched.id, since_us, files, baseline.p95_us if baseline else None)
+    noted = Trail(flow.record, watched, flow.say)
+    watching = _Watch(flow, noted, since_us, files, baseline.p95_us if baseline else None)
     while True:
         if ended := watching.step(is_last=now_us() >= until_us):
             return ended
@@ -46,7 +47,7 @@ class _Watch:
     """The last *looks*, what was wrong at each, and why there is no way back if that was tried."""
 
     flow: Flow
-    number: int
+    noted: Trail
     since_us: int
     files: Sequence[Path] | None
     baseline_us: int | None
@@ -75,7 +76,7 @@ class _Watch:
 
     def _look(self) -> Look:
         try:
-            p95_us: int | None = latency.measure(_REQUESTS, now_us()).p95_us
+            p95_us: int | None = latency.measure(_REQUESTS, now_us(), self.flow.port).p95_us
         except Unreachable:
             p95_us = None
         try:
@@ -93,8 +94,8 @@ class _Watch:
             last = self.flow.record.settled()
         except Error:
             last = None
-        if last is not None and last.id != self.number:
-            return f"by switch {last.id}"
+        if last is not None and last.started_us != self.noted.switch.started_us:
+            return f"by switch {last.id}" if last.id else "by a switch that the database could not note"
         return "by the old system, which was started" if switching.old_serves() else None
 
     def _tell(self, wrong: Mapping[str, str]) -> None:
@@ -108,7 +109,7 @@ class _Watch:
     def _alert(self, criterion: str, detail: str) -> None:
         self.flow.say(f"ALERT {criterion}: {detail}")
         try:
-            self.flow.record.tell(ALERT, cutover=self.number, criterion=criterion, detail=detail)
+            self.flow.record.tell(ALERT, cutover=self.noted.switch.id, criterion=criterion, detail=detail)
         except Error as error:  # a damaged database takes no event, and is why
             self.flow.say(f"no event was written: {error.message}")
 
@@ -116,24 +117,27 @@ class _Watch:
         """Go back to the old system; return how the watch ended, None if that has to be tried again."""
         self.flow.say(f"rolling back: {reason}")
         try:
-            self.flow.to_old(None, reason)
+            self.flow.to_old(None, reason, may_return=not reason.startswith("corruption"))
         except Error as error:
             if standing.is_switching() or switching.old_serves():  # somebody was faster
                 return None
             if error.message not in self.no_way_back:
                 self._alert(_NO_WAY_BACK, error.message)
             self.no_way_back = f"; there was no way back: {error.message}"
-            if isinstance(error, SourceUnusable):  # nothing was stopped, and it may be a lock
+            if not isinstance(error, Unreachable):  # nothing was stopped, and somebody may be writing
                 return None
             return self._end("unfulfilled", reason + self.no_way_back, "the old system could not be started")
         return self._end("rolled back", reason, "ROLLED BACK")
 
     def _end(self, state: str, reason: str | None, said: str) -> str:
-        more: dict[str, Any] = {"finished_us": now_us(), "reason": reason}
-        try:
-            if self.flow.record.get(self.number).state == "watching":
-                self.flow.record.change(self.number, state, **more)
-        except Error as error:
-            self.flow.say(f"this is not in the record: {error.message}")
+        if self._is_recorded_as_watching():
+            self.noted.change(state, finished_us=now_us(), reason=reason)
         self.flow.say(said)
         return state
+
+    def _is_recorded_as_watching(self) -> bool:
+        try:
+            found = self.flow.record.get(self.noted.switch.id)
+        except Error:
+            return True
+        return found is None or found.state == "watching"

@@ -45,7 +45,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done; *kept* is the database that was there, *outage_us* how long port 8099 refused callers."""
+    """What was done; *kept* is the database that was there, *outage_us* how long mcpd-rpc's port refused callers."""
 
     kept: Path | None
     written: Mapping[str, int]
@@ -84,8 +84,11 @@ def _written(snapshot: Snapshot, database: Path) -> Mapping[str, int]:
     return upgrades.written_since(snapshot, database) if database.exists() else {}
 
 
-def carry_out(found: Plan, say: Callable[[str], None]) -> Done:
-    """Do it; raises ``Unreachable`` or ``StoreUnavailable``, after which mcpd runs with the database that it had."""
+def carry_out(found: Plan, port: int, say: Callable[[str], None]) -> Done:
+    """Do it; *port* is mcpd-rpc's.
+
+    Raises ``Unreachable`` or ``StoreUnavailable``, after which mcpd runs with the database that it had.
+    """
     if not switching.runs_systemd():
         raise Unreachable("systemd does not run this machine, so mcpd's daemons cannot be stopped for it")
     with tempfile.TemporaryDirectory(prefix="mcpd-package-") as directory:
@@ -93,7 +96,7 @@ def carry_out(found: Plan, say: Callable[[str], None]) -> Done:
         packages.rehearse(package)
         staged = _stage(found)
         try:
-            with units.paused() as pause:
+            with units.paused(port) as pause:
                 say("stopped; agents go on")
                 written = _written(found.snapshot, found.database)
                 kept = backups.put(staged, found.database)
@@ -104,7 +107,7 @@ def carry_out(found: Plan, say: Callable[[str], None]) -> Done:
         finally:
             staged.unlink(missing_ok=True)
     if switching.is_active(switching.MCPD):
-        latency.ask()
+        latency.ask(port)
     return Done(kept, written, pause.outage_us)
 
 

@@ -17,17 +17,20 @@ _WATCHES = ("mcp-watch@*.service", "mcp-cutover.service")
 
 @dataclass(slots=True)
 class Pause:
-    """What was stopped; ``outage_us`` is how long port 8099 refused callers, once it is over."""
+    """What was stopped; ``outage_us`` is how long mcpd-rpc's port refused callers, once it is over."""
 
     outage_us: int = 0
 
 
 @contextmanager
-def paused() -> Iterator[Pause]:
-    """Stop the daemons for the block, whichever way it ends; those of a stopped target stay stopped afterwards."""
+def paused(port: int) -> Iterator[Pause]:
+    """Stop the daemons for the block, whichever way it ends; those of a stopped target stay stopped afterwards.
+
+    *port* is mcpd-rpc's.
+    """
     pause, was_active = Pause(), switching.is_active(MCPD)
     watches = [line.split()[0] for line in _listed(*_WATCHES) if line]
-    with switching.Knocker() as knocker:
+    with switching.Knocker(port) as knocker:
         try:
             # The target itself goes on: agents stop with it.
             switching.systemctl("stop", *_DAEMONS, *_WATCHES)

@@ -15,6 +15,7 @@ from mcpd.agents.agent import Agent, Limits
 from mcpd.agents.files import Agents
 from mcpd.agents.machine import Machine
 from mcpd.errors import AgentNotFound, ConfigError
+from mcpd.ports import Ports
 
 SHIPPED = Path(__file__).parents[3] / "packaging" / "agents.d"
 MACHINE = Machine(frozenset({"mcp-agent", "alice"}))
@@ -106,6 +107,8 @@ def test_an_empty_file_and_a_link_to_dev_null_take_an_agent_away(admin: Path) ->
         ("port = true", "expected a whole number"),
         ("port = 8090", "port 8090 is backend-api's"),
         ("port = 8099", "port 8099 is mcpd-rpc's"),
+        ("port = 8100", "port 8100 is mcpd-ws's"),
+        ("port = 5173", "port 5173 is the dashboard's"),
         ("port = 9000\nuser = 'nobody-here'", "key 'user': there is no user 'nobody-here' in /etc/passwd"),
         ("port = 9000\nuser = 'root;x'", "key 'user': expected the name of a local user"),
         ("port = 9000\nworkdir = '/nowhere/at/all'", "key 'workdir': there is no directory /nowhere/at/all"),
@@ -250,3 +253,11 @@ def test_any_bytes_are_an_agent_or_a_fault(content: bytes) -> None:
         files.parse(Path("x.toml"), content)
     except ConfigError as error:
         assert error.message
+
+
+def test_the_configured_ports_are_taken_and_the_default_ones_free(admin: Path) -> None:
+    for port in (8099, 8100, 9099, 9100):
+        (admin / f"a{port}.toml").write_text(f"port = {port}\n")
+    found = files.load((SHIPPED, admin), Machine(MACHINE.users, ports=Ports(9099, 8093)))
+    assert {name for name in found.agents if name not in PORTS} == {"a8099", "a8100", "a9100"}
+    assert [fault.message for fault in found.faults] == ["port 9099 is mcpd-rpc's", "port 8093 is mcpd-ws's"]

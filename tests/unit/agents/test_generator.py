@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcpd import config, ports
 from mcpd.agents import files, generator, keys
 from mcpd.agents.agent import Agent, Limits
 from mcpd.agents.machine import Machine
+from mcpd.ports import Ports
 
 ROOT = Path(__file__).parents[3]
 AGENT = Agent("docs", 9000, "Docs 100%", workdir="/srv/my docs/100%", source=Path("/etc/mcpd/agents.d/docs.toml"))
@@ -120,23 +122,113 @@ def test_no_value_becomes_a_setting_of_its_own(title: str, workdir: str, command
     assert environment(drop_in(agent))["AGENT_ROLE"] == role
 
 
-def test_faults_are_reported_and_the_generator_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "bad.toml").write_text("port = ")
-    (tmp_path / "good.toml").write_text("port = 9000\nuser = 'root'\n")
-    monkeypatch.setattr(files, "DIRECTORIES", (tmp_path,))
+def test_the_units_have_the_default_ports_and_agents_are_led_there() -> None:
+    """They are static, so that there is no drop-in where nothing was configured: the one place that says it again."""
+    assert generator.moved(Ports()) == {}
+    far = generator.moved(Ports(1, 2))
+    for unit, port, default in (("mcpd-rpc", 1, 8099), ("mcpd-ws", 2, 8100)):
+        for name in (f"{unit}.socket", f"{unit}6.socket"):
+            moved = re.findall("^ListenStream=(.*)", far[f"{name}.d/50-mcpd.conf"], re.MULTILINE)
+            listens = re.findall("^ListenStream=(.*)", (ROOT / "units" / name).read_text(), re.MULTILINE)
+            assert moved == ["", *(re.sub(rf":{default}$", f":{port}", place) for place in listens)]
+    assert [text.splitlines()[2] for name, text in far.items() if name.endswith(".socket.d/50-mcpd.conf")] == [
+        "[Socket]"
+    ] * 4
+    given = (ROOT / "units" / "mcp-agent@.service.d" / "10-environment.conf").read_text().split()
+    for name, value in Ports().variables().items():
+        assert any(word.removeprefix("Environment=") == f"{name}={value}" for word in given)
+
+
+def test_a_port_moves_its_own_daemon_only_and_what_leads_agents_there() -> None:
+    found = generator.moved(Ports(ws=9100))
+    assert set(found) == {
+        "mcpd-ws.socket.d/50-mcpd.conf",
+        "mcpd-ws6.socket.d/50-mcpd.conf",
+        "mcp-agent@.service.d/20-ports.conf",
+    }
+    lines = found["mcp-agent@.service.d/20-ports.conf"].splitlines()
+    assert {
+        "[Service]",
+        "Environment=MCP_WS_URL=ws://localhost:9100",
+        "Environment=MCP_SERVER=http://localhost:8099",
+    } < {*lines}
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without agents and configuration but for what the test puts there: default, mcpd.toml, agents.d."""
+    (tmp_path / "agents.d").mkdir()
+    monkeypatch.setattr(files, "DIRECTORIES", (tmp_path / "agents.d",))
+    for module in (ports, config):
+        monkeypatch.setattr(module, "ADMIN_FILE", tmp_path / "mcpd.toml")
+        monkeypatch.setattr(module, "ENVIRONMENT_FILE", tmp_path / "default")
     monkeypatch.setattr(generator, "_LOG_SOCKET", str(tmp_path / "no-journal"))
     monkeypatch.setattr(generator, "_KMSG", tmp_path / "no-kernel" / "kmsg")
     monkeypatch.setattr(sys, "argv", ["mcpd-agents", str(tmp_path / "out"), "early", "late"])
+    return tmp_path
+
+
+def listening(machine: Path) -> dict[str, list[str]]:
+    """What the generator has each socket unit listen on, other than the unit itself says."""
+    found = (machine / "out").glob("mcpd-*.socket.d/*")
+    return {path.parent.name[:-9]: re.findall("ListenStream=(.+)", path.read_text()) for path in found}
+
+
+@pytest.mark.parametrize("file", ["default", "mcpd.toml", "mcpd.toml.d/10.toml"])
+def test_the_generator_takes_the_ports_from_wherever_they_are_configured(machine: Path, file: str) -> None:
+    (machine / "mcpd.toml.d").mkdir()
+    (machine / "agents.d" / "docs.toml").write_text("port = 9099\nuser = 'root'\n")
+    text = "MCP_SERVER_PORT=9099\n" if file == "default" else "[server]\nport = 9099\n"
+    (machine / file).write_text(text)
+    generator.main()
+    assert listening(machine) == {
+        "mcpd-rpc": ["127.0.0.1:9099", "/run/mcpd/mcp.sock"],
+        "mcpd-rpc6": ["[::1]:9099"],
+    }
+    assert not (machine / "out" / "mcp-agent@docs.service.d").exists(), "an agent has mcpd-rpc's port"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MCP_SERVER_PORT=abc",
+        "MCP_WEBSOCKET_PORT=0",
+        "MCP_SERVER_PORT=70000",
+        "MCP_SERVER_PORT=8100",
+        "MCP_SERVER_PORT='",
+        "MCP_SERVER_PORT=9099\n\xff",
+    ],
+)
+def test_a_bad_port_is_reported_and_the_default_stays(
+    machine: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (machine / "default").write_bytes(text.encode("latin-1"))
+    (machine / "agents.d" / "docs.toml").write_text("port = 9099\nuser = 'root'\n")
+    generator.main()
+    assert f"the ports are those of the defaults: {machine / 'default'}: " in capsys.readouterr().err
+    assert listening(machine) == {}
+    assert (machine / "out" / "mcp-agent@docs.service.d").exists()
+
+
+def test_faults_are_reported_and_the_generator_goes_on(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (machine / "agents.d" / "bad.toml").write_text("port = ")
+    (machine / "agents.d" / "good.toml").write_text("port = 9000\nuser = 'root'\n")
     generator.main()
     assert "agent left out" in capsys.readouterr().err
-    assert (tmp_path / "out" / "mcp-agent@good.service.d" / "50-mcpd.conf").exists()
-    assert not (tmp_path / "out" / "mcp-agent@bad.service.d").exists()
+    assert (machine / "out" / "mcp-agent@good.service.d" / "50-mcpd.conf").exists()
+    assert not (machine / "out" / "mcp-agent@bad.service.d").exists()
 
 
-def test_the_generator_imports_nothing_that_is_slow() -> None:
-    program = "import sys, mcpd.agents.generator; print(*sys.modules)"
+def test_the_generator_imports_nothing_that_is_slow(tmp_path: Path) -> None:
+    """Nor does it run anything slow where nobody configured a port."""
+    (tmp_path / "default").write_text("MCP_LOG_LEVEL=debug\n")
+    program = f"""
+import sys, pathlib, mcpd.agents.generator, mcpd.ports
+mcpd.ports.ENVIRONMENT_FILE = pathlib.Path({str(tmp_path / "default")!r})
+mcpd.ports.ADMIN_FILE = pathlib.Path("/nowhere/mcpd.toml")
+assert mcpd.ports.configured() == mcpd.ports.DEFAULTS
+print(*sys.modules)
+"""
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

@@ -54,13 +54,12 @@ def test_the_journal_gets_the_end_and_the_last_words() -> None:
     ]
 
 
-def test_tmux_is_told_to_start_the_command_again() -> None:
-    assert ended.commands("%0", Decision(4.0, 3, ""), 1000.4) == [
+def test_tmux_keeps_when_the_command_starts_again_and_how_often_it_ended_quickly() -> None:
+    assert ended.notes("%0", Decision(4.0, 3, ""), 1000.4) == [
         ["set-option", "-p", "-t", "%0", "@quick_ends", "3"],
         ["set-option", "-p", "-t", "%0", "@started", "1004"],
-        ["run-shell", "-b", "-d", "4", "-C", "respawn-pane -t %0"],
     ]
-    assert len(ended.commands("%0", Decision(None, 0, ""), 0)) == 1
+    assert len(ended.notes("%0", Decision(None, 0, ""), 0)) == 1
 
 
 def test_what_tmux_passes_is_understood() -> None:

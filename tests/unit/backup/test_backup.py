@@ -24,9 +24,10 @@ from mcpd.backup.agents import State, States
 from mcpd.backup.retention import Rules
 from mcpd.config import Config
 from mcpd.errors import ConfigError, Error, SourceUnusable, StoreUnavailable
-from mcpd.store import activities, events, schema
+from mcpd.store import events, schema
 from mcpd.store.database import Database
-from tests.unit.legacy.conftest import dump
+from tests.unit.backup.conftest import add
+from tests.unit.legacy.conftest import dump, dump_before
 
 NEWEST = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
@@ -51,30 +52,6 @@ def test_the_newest_is_kept_and_pruning_again_removes_nothing(made: set[datetime
     assert len(found.kept) <= 7 + 4 + 6
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
-    path = tmp_path / "state" / "mcp.db"
-    path.parent.mkdir()
-    db = Database(str(path))
-    schema.migrate(db, 1)
-    add(db, 20)
-    db.close()
-    return path
-
-
-@pytest.fixture
-def made(database: Path, tmp_path: Path) -> Path:
-    """A backup of the database."""
-    configuration = tmp_path / "mcpd.toml"
-    configuration.write_text("[log]\n")
-    return backups.make(database, {"config": [configuration]}, tmp_path / "backups").path
-
-
-def add(db: Database, count: int) -> None:
-    for number in range(count):
-        activities.add(db, number, "a", f"activity {number}", "task", "completed", None)
-
-
 def test_a_backup_says_what_it_holds_and_is_whole(made: Path, database: Path) -> None:
     found = backups.verify(made)
     assert found.manifest == archive.peek(made).manifest
@@ -94,10 +71,10 @@ def test_what_is_restored_is_what_was_backed_up_and_what_was_there_is_kept(made:
     later = dump(database)
     done = backups.restore(made, database)
     assert done.replaced is not None
-    assert (dump(database), dump(done.replaced)) == (backed_up, later)
+    assert (dump_before(database), dump(done.replaced)) == (backed_up, later)
     database.unlink()
     assert backups.restore(made, database).replaced is None
-    assert dump(database) == backed_up
+    assert dump_before(database) == backed_up
 
 
 def test_a_database_in_use_is_not_replaced(made: Path, database: Path) -> None:
@@ -392,7 +369,7 @@ def test_an_encrypted_backup_can_be_read_with_the_key_only(database: Path, ident
         backups.restore(made.path, database, other)
     before = dump(database)
     assert backups.restore(made.path, database, identity).backup.path == made.path
-    assert dump(database) == before
+    assert dump_before(database) == before
     assert backups.prune(made.path.parent, Rules(0, 0, 0), dry_run=False) == []
     damaged = made.path.read_bytes()
     made.path.write_bytes(damaged[:-20])

@@ -1,17 +1,17 @@
-"""The old system: where it is, its database, and what is kept when that is replaced."""
+"""The old system: where it is, its units, and who holds the port."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from mcpd import files
 from mcpd.config import Legacy
 from mcpd.ctl.cutover import old, switching
-from mcpd.errors import ConfigError, SourceUnusable
+from mcpd.errors import ConfigError, Unreachable
 
 
 @pytest.fixture
@@ -20,23 +20,6 @@ def legacy(tmp_path: Path) -> Legacy:
     directory.mkdir()
     (directory / "server.py").touch()
     return Legacy(str(directory), ("server.py",), str(tmp_path / "mcp_state.db"))
-
-
-def database(path: Path, rows: int) -> Path:
-    connection = sqlite3.connect(path)
-    with connection:
-        connection.execute("CREATE TABLE activities (id INTEGER PRIMARY KEY)")
-        connection.executemany("INSERT INTO activities VALUES (?)", [(n,) for n in range(rows)])
-    connection.close()
-    return path
-
-
-def count(path: Path) -> int:
-    connection = sqlite3.connect(path)
-    try:
-        return int(connection.execute("SELECT count(*) FROM activities").fetchone()[0])
-    finally:
-        connection.close()
 
 
 @pytest.mark.parametrize(
@@ -70,27 +53,21 @@ def test_systemd_is_told_of_exactly_the_scripts_that_are_configured(
     assert asked == [("daemon-reload",), ("enable", "mcp-legacy@server.py.service")]
 
 
-def test_a_restored_database_takes_the_place_of_one_that_is_kept(legacy: Legacy, tmp_path: Path) -> None:
-    snapshot = database(tmp_path / "snapshot.db", 3)
-    assert old.restore(snapshot, legacy) is None
-    assert count(Path(legacy.database)) == 3
-    connection = sqlite3.connect(legacy.database, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("INSERT INTO activities VALUES (99)")
-    kept = old.restore(snapshot, legacy)
-    assert kept is not None
-    assert (count(Path(legacy.database)), count(kept)) == (3, 4)
-    connection.close()
-    assert count(snapshot) == 3
-
-
-def test_a_snapshot_is_whole_and_the_one_that_was_made(tmp_path: Path) -> None:
-    snapshot = database(tmp_path / "snapshot.db", 3)
-    old.verify(snapshot, files.sha256(snapshot))
-    old.verify(snapshot, None)
-    assert old.is_sound(snapshot)
-    with pytest.raises(SourceUnusable, match="SHA-256 differs"):
-        old.verify(snapshot, "0" * 64)
-    snapshot.write_bytes(b"none")
-    assert not old.is_sound(snapshot)
-    assert not old.is_sound(tmp_path / "missing.db")
+def test_only_the_old_system_s_own_processes_are_ended(legacy: Legacy) -> None:
+    script = "import socket, time\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1], flush=True)\n"
+    for directory, is_ours in ((legacy.directory, True), ("/", False)):
+        command = [sys.executable, "-c", f"{script}time.sleep(100)"]
+        with subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            if is_ours:
+                found = old.strays(legacy, port)
+                assert [each.pid for each in found] == [process.pid]
+                assert process.poll() is None, "to look ends nobody"
+                old.end(found)
+                old.end(found)
+                assert old.strays(legacy, port) == []
+            else:
+                with pytest.raises(Unreachable, match=f"pid {process.pid}"):
+                    old.strays(legacy, port)
+                process.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,3 +127,29 @@ def test_prompts_are_suggested_by_words_and_not_by_parts_of_words() -> None:
     assert requests.suggested("Deploy it, then TEST", offered) == offered[:2]
     assert requests.suggested("debug the agent", offered) == offered[2:]
     assert requests.suggested("the latest redeployments", offered) == []
+
+
+@pytest.mark.parametrize(
+    ("tool", "warned"),
+    [
+        ("mcp__github__deleteRepo", True),
+        ("mcp__db__dropDBUser", True),
+        ("mcp__db__DBReset", True),
+        ("mcp__db__drop_table", True),
+        ("mcp__ui__getPreset", False),
+        ("mcp__ui__openDropdown", False),
+        ("deleteRepo", False),
+    ],
+)
+def test_a_name_that_says_it_destroys_is_warned_of(tool: str, warned: bool) -> None:
+    assert (requests.warning(events.read("PreToolUse", {"tool_name": tool})) is not None) is warned
+
+
+@given(st.binary(max_size=40) | st.text('\\uUdD8cCef0 "', max_size=40).map(str.encode))
+def test_mending_changes_nothing_that_could_be_read(text: bytes) -> None:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        events.mended(text)
+    else:
+        assert orjson.loads(events.mended(text)) == value

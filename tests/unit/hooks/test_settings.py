@@ -19,6 +19,7 @@ HOOKS = st.dictionaries(
     st.sampled_from([*EVENTS, "Setup"]), st.lists(GROUP | st.none() | st.text(max_size=3), max_size=2)
 )
 DOCUMENT = st.fixed_dictionaries({}, optional={"hooks": HOOKS, "env": st.just({"A": "1"}), "model": st.just("m")})
+URL = "http://localhost:8099"
 SERVERS = st.dictionaries(st.sampled_from(["a", "b"]), st.just({"command": "x"}), max_size=2)
 
 
@@ -43,16 +44,33 @@ def test_installing_twice_is_installing_once(document: dict[str, Any]) -> None:
 
 @given(st.fixed_dictionaries({"x": st.just(1)}, optional={"mcpServers": SERVERS}))
 def test_the_server_joins_the_others_and_leaves_them(document: dict[str, Any]) -> None:
-    installed = settings.with_server(document)
+    installed = settings.with_server(document, URL)
     assert settings.has_server(installed)
     left = settings.without_server(installed)
     assert left.get("mcpServers", {}) == document.get("mcpServers", {})
     assert left["x"] == 1
 
 
-def test_a_server_of_the_same_name_is_the_user_s() -> None:
-    document = {"mcpServers": {"mcpd": {"command": "mine"}}}
-    assert settings.with_server(document) == settings.without_server(document) == document
+def test_a_server_of_ours_follows_the_port() -> None:
+    before = settings.with_server({"x": 1}, URL)
+    moved = settings.with_server(before, "http://localhost:9099")
+    assert moved == {"x": 1, "mcpServers": {"mcpd": {"type": "http", "url": "http://localhost:9099/mcp"}}}
+    assert settings.without_server(moved) == settings.without_server(before) == {"x": 1}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"command": "mine"},
+        {"type": "http", "url": "http://workshop:8099/mcp"},
+        {"type": "http", "url": "http://localhost:8099/mcp", "headers": {}},
+        {"type": "http", "url": 7},
+        None,
+    ],
+)
+def test_a_server_of_the_same_name_is_the_user_s(entry: object) -> None:
+    document = {"mcpServers": {"mcpd": entry}}
+    assert settings.with_server(document, URL) == settings.without_server(document) == document
 
 
 def test_hooks_of_ours_are_known_by_their_program() -> None:
@@ -71,4 +89,4 @@ def test_hooks_of_another_form_are_refused(document: dict[str, Any]) -> None:
 
 def test_servers_of_another_form_are_refused() -> None:
     with pytest.raises(ValueError, match="'mcpServers': expected an object"):
-        settings.with_server({"mcpServers": []})
+        settings.with_server({"mcpServers": []}, URL)

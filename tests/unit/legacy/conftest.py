@@ -13,7 +13,7 @@ import pytest
 from mcpd.legacy import migration
 from mcpd.legacy.migration import Job
 from mcpd.legacy.report import Report
-from mcpd.store import schema
+from mcpd.store import events, schema
 from mcpd.store.database import Database
 
 ROME = ZoneInfo("Europe/Rome")
@@ -27,6 +27,11 @@ def dump(path: Path) -> list[tuple[Any, ...]]:
     rows = [(table, *row) for table in tables for row in db.execute(f'SELECT * FROM "{table}"')]
     db.close()
     return rows
+
+
+def dump_before(path: Path) -> list[tuple[Any, ...]]:
+    """Return what the database at *path* held before it was restored: all but the event that says so."""
+    return [row for row in dump(path) if row[0] != "events" or row[3] != events.RESTORED]
 
 
 def job(target: Path, *sources: Path) -> Job:

@@ -111,7 +111,8 @@ def test_live_states_and_viewers_are_rows_with_their_events(db: Database) -> Non
 
 def state(status: str, since: str, cpu_us: int | None = None) -> dict[str, object]:
     numbers = dict.fromkeys(("memory_bytes", "tasks", "io_read_bytes", "io_write_bytes"))
-    return {"status": status, "since": since, "last_line": "x", "port": 1, "cpu_us": cpu_us, **numbers}
+    told = {"status": status, "since": since, "last_line": "x", "port": 1, "connected": True}
+    return {**told, "cpu_us": cpu_us, **numbers}
 
 
 def test_who_waits_longest_is_first() -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from mcpd.store import events
+from mcpd.store import audit, events
+from mcpd.store.audit import Entry
 from mcpd.store.database import Database
 from mcpd.ws import log
 from mcpd.ws.feed import Feed, Listener, Replay
@@ -29,6 +30,7 @@ class Client(Listener):
         self.feed = feed
         self.heard: list[int] = []
         self.holes: list[tuple[int | None, int]] = []
+        self.numbers_lost: list[int | None] = []
         self.is_blocked = False
         self.room = 1_000_000
 
@@ -48,8 +50,9 @@ class Client(Listener):
             self.is_blocked = True
             self.feed.fall_behind(self)
 
-    def lost(self, first: int | None, last: int) -> None:
+    def lost(self, first: int | None, last: int, number: int | None) -> None:
         self.holes.append((first, last))
+        self.numbers_lost.append(number)
 
 
 def scene(db: Database, work: Callable[[Feed], Coroutine[object, object, None]], max_behind: int = 10_000) -> None:
@@ -133,10 +136,40 @@ def test_who_falls_too_far_behind_is_told_what_it_lost(db: Database) -> None:
         await settle()
         found = numbers(db)
         assert client.heard == found[:5] + found[-10:]
-        assert client.holes == [(found[5], found[-11])]
+        assert (client.holes, client.numbers_lost) == ([(found[5], found[-11])], [15])
         assert quick.heard == found
 
     scene(db, work, max_behind=10)
+
+
+@pytest.mark.parametrize(("most", "lost"), [(44, 18), (43, None)])
+def test_what_is_lost_is_counted_among_what_it_listens_to_unless_it_is_too_much(
+    most: int, lost: int | None, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By topic and agent, calls too, which are events by their audit records."""
+    monkeypatch.setattr(log, "MAX_COUNTED", most)
+    subscription = Subscription(frozenset({"activity", "tool.called"}), frozenset({"a"}))
+
+    async def work(feed: Feed) -> None:
+        client = Client(feed)
+        feed.join(client, subscription, PLAIN, feed.log.seq)
+        client.is_blocked = True
+        feed.fall_behind(client)
+        with db.transaction():
+            for _ in range(10):
+                events.add(db, 1, "activity.logged", "a", DATA | {"activity": "x"})
+                events.add(db, 1, "activity.logged", "b", DATA | {"activity": "x"})
+                events.add(db, 1, "agent.heartbeat", "a", {})
+                audit.add(db, Entry(1, "agent:a", "tools/call", "heartbeat", "ok", 1, "r", None, {}))
+                audit.add(db, Entry(1, "agent:a", "consent", "heartbeat", "ok", 1, "r", None, {}))
+        while feed.advance():
+            pass
+        client.is_blocked = False
+        feed.catch_up(client)
+        await settle()
+        assert (client.holes, client.numbers_lost, client.heard) == ([(1, 44)], [lost], [46, 49])
+
+    scene(db, work, max_behind=5)
 
 
 def test_what_is_not_kept_any_more_is_told_to_be_lost(db: Database) -> None:
@@ -148,7 +181,7 @@ def test_what_is_not_kept_any_more_is_told_to_be_lost(db: Database) -> None:
         client = Client(feed)
         feed.join(client, ALL, PLAIN, 1)
         await settle()
-        assert client.holes == [(2, 4)]
+        assert (client.holes, client.numbers_lost) == ([(2, 4)], [None])
         assert client.heard == numbers(db, 4)
 
     scene(db, work)

@@ -35,6 +35,7 @@ def heard(names: set[str], topic: str, agent: str | None = None, agents: set[str
         (set(UNASKED), "activity.logged", "activity"),
         (set(UNASKED), "agent.state", "state_change"),
         (set(UNASKED), "collaboration.requested", "notification"),
+        (set(UNASKED), "message.sent", "notification"),
         (set(UNASKED), "tools.changed", None),
     ],
 )

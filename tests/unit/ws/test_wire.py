@@ -28,6 +28,10 @@ STREAM = (
 )
 
 
+def pings(frames: list[Frame]) -> list[bytes]:
+    return [bytes(frame.data) for frame in frames if frame.opcode is Opcode.PING]
+
+
 def texts(frames: list[Frame]) -> list[bytes]:
     """The whole messages in *frames*, which begin with a message."""
     found, parts = [], b""
@@ -53,6 +57,7 @@ def test_a_message_goes_on_in_another_framer(cut: int) -> None:
     after = [frame for frame in second.events_received() if isinstance(frame, Frame)]
     done = texts(before)
     assert done + texts(after) == [b"first", b"second", b"t" * 300]
+    assert pings(before) + pings(after) == [b"p", b"between"]
 
 
 def test_a_framer_is_used_again_only_for_what_it_is_given_back_for() -> None:
