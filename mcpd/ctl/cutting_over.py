@@ -11,10 +11,11 @@ from pathlib import Path
 from mcpd.agents import files as agent_files
 from mcpd.config import Config
 from mcpd.ctl import output
-from mcpd.ctl.cutover import following, sessions, standing, watch
+from mcpd.ctl.cutover import following, order, sessions, standing, watch
 from mcpd.ctl.cutover.adopting import Adopter, Outcome
 from mcpd.ctl.cutover.flow import Flow
 from mcpd.ctl.cutover.record import REPORT, Record, now_us
+from mcpd.ctl.cutover.trail import Trail
 from mcpd.errors import EX_DATAERR, EX_REFUSED, Error, UsageError
 from mcpd.legacy import migration, preflight
 from mcpd.legacy.migration import Job
@@ -40,11 +41,11 @@ def cut_over(
         switch = _to_mcpd("cutover", job, found)
         deal(found, switch.id, adopt=adopt)
         if watch_s is not None:
-            _begin_watch(found, switch.id, watch_s, files)
+            watched = _begin_watch(found, switch, watch_s, files)
     if watch_s is None:
         _print(found, as_json=as_json)
         return _status(switch)
-    return _follow(found, switch.id, as_json=as_json) or _status(switch)
+    return _follow(found, watched, as_json=as_json) or _status(switch)
 
 
 def deal(found: Flow, number: int | None, *, adopt: bool) -> list[Outcome]:
@@ -94,21 +95,26 @@ def resume(settings: Config, files: Sequence[Path] | None, *, as_json: bool) -> 
     if last is None or last.direction == "rollback" or last.state not in ("switched", "watching"):
         raise UsageError("there is no cut-over to watch; mcpctl migrate --cutover --watch")
     if last.state == "switched":
-        _begin_watch(found, last.id, settings.cutover.watch_s, files)
+        last = _begin_watch(found, last, settings.cutover.watch_s, files)
     elif not standing.is_watching():
-        following.start(files)
-    return _follow(found, last.id, as_json=as_json)
+        following.start(found.record.path, last, files)
+    return _follow(found, last, as_json=as_json)
 
 
 def watch_here(settings: Config, files: Sequence[Path] | None, *, as_json: bool) -> int:
     """Go on with the watch that is recorded, in this process, as its unit does; return the exit status."""
     found = flow(settings, as_json=as_json)
-    last = found.record.settled()
+    try:
+        last = found.record.settled()
+    except Error:  # a damaged database is what is to be watched for
+        last = order.load(found.record.path)
+        if last is None:
+            raise
     if last is None or last.state != "watching":
-        following.end()
+        following.end(found.record.path)
         raise UsageError("no cut-over is being watched; mcpctl migrate --watch")
     state = watch.watch(found, last, files)
-    following.end()
+    following.end(found.record.path)
     _print(found, last.id, as_json=as_json)
     return 0 if state == "success" else EX_REFUSED
 
@@ -128,19 +134,20 @@ def report(settings: Config, user: str, reason: str, *, as_json: bool) -> None:
         _write(f"reported to the watch of switch {last.id}; it follows what cutover.report of the configuration says")
 
 
-def _begin_watch(found: Flow, number: int, watch_s: float, files: Sequence[Path] | None) -> None:
-    found.record.change(number, "watching", watch_until_us=now_us() + round(watch_s * 1e6))
-    following.start(files)
+def _begin_watch(found: Flow, switch: Cutover, watch_s: float, files: Sequence[Path] | None) -> Cutover:
+    """Have *switch* watched; return it as it is noted."""
+    noted = Trail(found.record, switch, found.say)
+    noted.change("watching", watch_until_us=now_us() + round(watch_s * 1e6))
+    following.start(found.record.path, noted.switch, files)
+    return noted.switch
 
 
-def _follow(found: Flow, number: int, *, as_json: bool) -> int:
-    """Show what the watch of the switch *number* says until it ends; return the exit status."""
-    begun = found.record.get(number)
-    until_us = (begun and begun.watch_until_us) or now_us()
-    since_us = until_us - round(found.settings.cutover.watch_s * 1e6)
+def _follow(found: Flow, watched: Cutover, *, as_json: bool) -> int:
+    """Show what the watch of *watched* says until it ends; return the exit status."""
+    since_us = (watched.watch_until_us or now_us()) - round(found.settings.cutover.watch_s * 1e6)
     following.follow(since_us, (lambda _: None) if as_json else _write)
     try:
-        ended = found.record.get(number)
+        ended = found.record.get(watched.id)
     except Error as error:  # a damaged database, which the watch has told of
         if as_json:
             raise
@@ -148,7 +155,7 @@ def _follow(found: Flow, number: int, *, as_json: bool) -> int:
         return EX_REFUSED
     if ended is not None and ended.state == "watching":
         output.warn("the watch was interrupted; mcpctl migrate --watch goes on with it")
-    _print(found, number, as_json=as_json)
+    _print(found, watched.id, as_json=as_json)
     return 0 if ended is not None and ended.state == "success" else EX_REFUSED
 
 

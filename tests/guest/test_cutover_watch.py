@@ -158,8 +158,11 @@ def test_the_watch_outlives_the_terminal_and_its_own_death(old: Guest, tmp_path:
     assert "mcpctl migrate --watch follows it" in guest.exec("cat", "/root/said")
     assert active(guest)
     before = guest.show(WATCH, "MainPID")
-    guest.exec("systemctl", "kill", "--signal=KILL", WATCH)
-    until(lambda: active(guest) and guest.show(WATCH, "MainPID") not in ("0", before))
+    guest.exec("sh", "-c", f"mv {DATABASE} {DATABASE}.away; systemctl kill --signal=KILL {WATCH}")
+    until(lambda: f"ALERT corruption: database: {DATABASE}" in guest.journal("-u", WATCH, "--since=-30s"))
+    guest.exec("mv", f"{DATABASE}.away", DATABASE)
+    assert active(guest)
+    assert guest.show(WATCH, "MainPID") != before
     assert last(guest, "cutover") == ("watching", None)
     with cut_over(guest, "mcpctl", "migrate", "--watch") as following:
         assert mcpctl(guest, "migrate", "report", "--reason", "all is grey")["reason"] == "all is grey"

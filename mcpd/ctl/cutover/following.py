@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mcpd.agents import generator
-from mcpd.ctl.cutover import journal, standing, switching
+from mcpd.ctl.cutover import journal, order, standing, switching
 from mcpd.errors import Error
+from mcpd.store.cutovers import Cutover
 
 _DROP_IN = Path(f"/etc/systemd/system/{standing.WATCH}.d/50-mcpctl.conf")
 _LOOK_EVERY_S = 1.0
@@ -25,11 +26,12 @@ class Left(Error):
         self.exit_status = 128 + number
 
 
-def start(files: Sequence[Path] | None) -> None:
-    """Start the unit, which goes on with the watch that is recorded, now and after a reboot; it may run already.
+def start(database: Path, watched: Cutover, files: Sequence[Path] | None) -> None:
+    """Start the unit, which goes on with the watch of *watched*, now and after a reboot; it may run already.
 
     *files* are those of ``--config``.
     """
+    order.keep(database, watched)
     if files:
         words = [word for file in files for word in ("--config", str(file.absolute()))]
         command = " ".join(map(generator.quote, ["mcpctl", *words, "migrate", "--watch", "--foreground"]))
@@ -41,8 +43,9 @@ def start(files: Sequence[Path] | None) -> None:
     switching.systemctl("enable", "--now", standing.WATCH)
 
 
-def end() -> None:
+def end(database: Path) -> None:
     """Let the unit not come back after a reboot."""
+    order.forget(database)
     if switching.runs_systemd():
         _DROP_IN.unlink(missing_ok=True)
         switching.systemctl("disable", standing.WATCH)

@@ -32,7 +32,10 @@ def watch(flow: Flow, watched: Cutover, files: Sequence[Path] | None) -> str:
     """
     until_us = watched.watch_until_us or now_us()
     since_us = until_us - round(flow.settings.cutover.watch_s * 1e6)  # a watch that goes on began before
-    baseline = flow.record.baseline()
+    try:
+        baseline = flow.record.baseline()
+    except Error:  # the first look says what is the matter with the database
+        baseline = None
     noted = Trail(flow.record, watched, flow.say)
     watching = _Watch(flow, noted, since_us, files, baseline.p95_us if baseline else None)
     while True:
