@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mcpd.errors import MissingClientCapability, ToolFailed
 from mcpd.protocol import asks, jsonrpc
@@ -57,11 +57,21 @@ class CallContext:
 
     async def in_thread(self, work: Callable[[Stopped], T]) -> T:
         stopped = threading.Event()
+
+        def outcome() -> tuple[T, None] | tuple[None, BaseException]:
+            try:
+                return work(stopped), None
+            except BaseException as exc:  # noqa: BLE001 - a future takes not every exception as one
+                return None, exc
+
         try:
-            return await asyncio.to_thread(work, stopped)
+            done, fault = await asyncio.to_thread(outcome)
         except asyncio.CancelledError:
             stopped.set()
             raise
+        if fault is not None:
+            raise fault
+        return cast(T, done)
 
     async def snapshot(self, read: Callable[[Database, Stopped], T]) -> T:
         return await self.in_thread(lambda stopped: self._run.read_only(lambda db: read(db, stopped)))

@@ -111,6 +111,13 @@ class Streams:
         self.refresh(nonce)
         return stream
 
+    def end(self, work: Work) -> None:
+        """End the stream of the session of *work*, which ends."""
+        assert work.session_id is not None
+        stream = self._by_session.pop(work.session_id, None)
+        if stream is not None:
+            stream.end()
+
     def refresh(self, nonce: str) -> None:
         """Have the stream of the session *nonce*, if there is one, know its subscriptions."""
         stream = self._by_session.get(nonce)

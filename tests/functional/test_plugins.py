@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -253,3 +254,48 @@ def test_clients_are_told_when_a_plugin_came(make_daemon: MakeDaemon, tmp_path: 
     call(rpc, "heartbeat", {"agent": "bob"})
     last = session_stream(rpc, session_id, heard.id).take(5)[-1]
     assert last.data["method"] == "notifications/resources/list_changed", "bob is new, and no other list changed"
+
+
+ENDING = """
+import asyncio, sys
+from mcpd.plugins.api import AsyncTool, Arguments, Plugin, Result, Tool
+def end(*_):
+    sys.exit(3)
+async def ends(*_):
+    end()
+async def task(context, arguments):
+    await asyncio.gather(ends(), asyncio.sleep(0.01))
+async def callback(context, arguments):
+    asyncio.get_running_loop().call_soon(end)
+    await asyncio.sleep(0.05)
+    return "went on"
+async def thread(context, arguments):
+    return await context.in_thread(end)
+def base(call, arguments):
+    raise BaseException("base")
+LATER = [("ends", ends), ("task", task), ("callback", callback), ("thread", thread)]
+AT_ONCE = [("end", end), ("base", base)]
+PLUGIN = Plugin(
+    tools=[AsyncTool(name=name, title="T", description="It ends.", function=function) for name, function in LATER]
+    + [
+        Tool(name=name, title="T", description="It ends.", arguments=Arguments, result=Result, function=function)
+        for name, function in AT_ONCE
+    ]
+)
+"""
+
+
+def test_a_plugin_cannot_end_the_daemon_and_a_signal_does(make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    rpc = make_daemon(plugins.put(tmp_path, ending=ENDING))
+    for name in ("ends", "task", "thread", "end", "base"):
+        assert call(rpc, name).json["error"] == {
+            "code": -32603,
+            "message": "internal error; the journal has the details",
+        }
+    assert call(rpc, "callback").json["result"]["content"][0]["text"] == "went on"
+    assert call(rpc, "heartbeat", {"agent": "alice"}).json["result"]["isError"] is False
+    assert rpc.log().count("SystemExit: 3") >= 5
+    rpc.stderr.write_text("")
+    assert rpc.stop() == 0
+    rpc.start()
+    assert rpc.stop(signal.SIGINT) == 0
