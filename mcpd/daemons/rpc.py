@@ -37,6 +37,7 @@ from mcpd.terminals.fleet import Fleet
 from mcpd.ws.doorbell import Doorbell
 
 NAME = "mcpd-rpc"
+_GRACE_S = 1.0
 _PAUSE_S = 0.005  # our own commits ring too
 
 
@@ -95,18 +96,27 @@ def _serve(config: Config, arguments: argparse.Namespace) -> None:
 def run_to_its_end(main: Coroutine[Any, Any, None]) -> None:
     """Run *main*, which looks after signals by itself, to its end, whatever is raised beside it.
 
-    asyncio lets SystemExit and KeyboardInterrupt of any task or callback end its loop; those of plug-ins must not.
+    asyncio lets SystemExit and KeyboardInterrupt of any task or callback end its loop; those of plug-ins must not. Nor
+    is the end waited for of what does not stop when it is told to, as asyncio's own runners do.
     """
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        loop = runner.get_loop()
-        task = loop.create_task(main)
-        while not task.done():
-            try:
-                loop.run_until_complete(task)
-            except (SystemExit, KeyboardInterrupt) as exc:
-                if not task.done():
-                    logging.getLogger(sd.LOGGER_NAME).error("a plug-in's own task wants to exit", exc_info=exc)
-        task.result()
+    loop = uvloop.new_event_loop()
+    _complete(loop, loop.create_task(main))
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        _complete(loop, loop.create_task(asyncio.wait(left, timeout=_GRACE_S)))
+    loop.close()
+
+
+def _complete(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            if not task.done():
+                logging.getLogger(sd.LOGGER_NAME).error("a plug-in's own task wants to exit", exc_info=exc)
+    task.result()
 
 
 def _load_plugins(config: Config) -> tuple[Plugin, Sequence[Loaded]]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -273,7 +274,13 @@ async def thread(context, arguments):
     return await context.in_thread(end)
 def base(call, arguments):
     raise BaseException("base")
-LATER = [("ends", ends), ("task", task), ("callback", callback), ("thread", thread)]
+async def stays(context, arguments):
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+LATER = [("ends", ends), ("task", task), ("callback", callback), ("thread", thread), ("stays", stays)]
 AT_ONCE = [("end", end), ("base", base)]
 PLUGIN = Plugin(
     tools=[AsyncTool(name=name, title="T", description="It ends.", function=function) for name, function in LATER]
@@ -298,4 +305,9 @@ def test_a_plugin_cannot_end_the_daemon_and_a_signal_does(make_daemon: MakeDaemo
     rpc.stderr.write_text("")
     assert rpc.stop() == 0
     rpc.start()
+    with socket.create_connection(("127.0.0.1", rpc.port)) as client:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "stays"}}).encode()
+        head = "POST /jsonrpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert call(rpc, "heartbeat", {"agent": "alice"}).json["result"]["isError"] is False
     assert rpc.stop(signal.SIGINT) == 0
