@@ -178,3 +178,22 @@ def test_a_fault_of_ours_in_a_turn_leaves_no_transaction_open(db: Database, monk
         assert db.value("SELECT count(*) FROM agents WHERE name = 'before'") == 0
 
     play(db, Plugin(), scene)
+
+
+@pytest.mark.parametrize("told", [(float("nan"),), (1, "2"), (1, 2, 3), (True,), (float("inf"), None)])
+@pytest.mark.parametrize("threaded", [False, True])
+def test_progress_that_is_none_is_the_functions_fault(db: Database, told: Any, threaded: bool) -> None:
+    async def reports(context: Context, _arguments: object) -> str:
+        if threaded:
+            await context.in_thread(lambda _: context.progress(*told))
+        context.progress(*told)
+        return "reported"
+
+    async def scene(site: Site) -> None:
+        connection = site.call("reports", meta={"progressToken": 1})
+        assert (await connection.answer())["error"] == INTERNAL
+        assert not connection.is_stream
+        assert isinstance(site.finished[0].fault, TypeError)
+
+    tool = AsyncTool(name="reports", title="T", description="A test.", function=reports)
+    play(db, Plugin(tools=[tool]), scene)
