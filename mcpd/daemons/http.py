@@ -193,8 +193,7 @@ class Connection(asyncio.Protocol):
             response, self._server.date(), chunked=self._chunked, keep_alive=self._keep_alive
         )
         self._write(head)
-        if request.method == "HEAD":
-            response.stream.closed()
+        if request.method == "HEAD":  # the stream is not opened, and does nothing before it is
             self._finish()
             return
         self._stream = response.stream

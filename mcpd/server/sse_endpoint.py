@@ -16,7 +16,7 @@ import orjson
 
 from mcpd.errors import Error, InternalError, InvalidRequest, SessionNotFound, StoreUnavailable
 from mcpd.protocol import jsonrpc, mcp, sse
-from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream
+from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream, Sink
 from mcpd.protocol.revisions import Revision
 from mcpd.server import notices, replies
 from mcpd.server.calls import Calls
@@ -58,6 +58,10 @@ class SseStream(Notified):
 
     def farewell(self) -> bytes:
         return b""
+
+    def opened(self, sink: Sink) -> None:
+        self._owner.joined(self)
+        super().opened(sink)
 
     def closed(self) -> None:
         super().closed()
@@ -124,9 +128,7 @@ class SseEndpoint:
             mcp.check_accepts_stream(http)
         except Error as error:
             return refuse(work, error)
-        stream = SseStream(self._hub, self, work.caller)
-        self._streams[stream.nonce] = stream
-        return HttpStream(stream)
+        return HttpStream(SseStream(self._hub, self, work.caller))
 
     def post(self, http: HttpRequest, work: Work) -> HttpResponse:
         """Take one message: it is accepted, and its response comes on the stream, after the commit."""
@@ -147,6 +149,10 @@ class SseEndpoint:
         if response is not None:
             work.then = partial(_send, stream, response, work)
         return HttpResponse(202, b"Accepted", content_type=b"text/plain")
+
+    def joined(self, stream: SseStream) -> None:
+        """Know the session of *stream*, which is open now."""
+        self._streams[stream.nonce] = stream
 
     def left(self, stream: SseStream) -> None:
         """Forget the session of *stream*, whose client is gone."""
