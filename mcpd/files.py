@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mcpd.errors import ConfigError, StoreUnavailable
+from mcpd.errors import ConfigError, StoreUnavailable, denied
 
 PARTIAL = ".mcpd-partial-"
 """How the names of files begin that are not finished."""
@@ -21,12 +22,15 @@ PARTIAL = ".mcpd-partial-"
 def alone(directory: Path, purpose: str) -> Iterator[None]:
     """Keep others that do the same out of *directory*, by a lock on it that ends with the process.
 
-    Raises ``ConfigError`` where there is no such directory, ``StoreUnavailable`` naming the *purpose* where it is held.
+    Raises ``ConfigError`` where there is no such directory, ``AccessDenied`` where it may not be read, and
+    ``StoreUnavailable`` naming the *purpose* where it is held.
     """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError as exc:
+        raise denied(exc) from exc
     except OSError as exc:
-        raise ConfigError(f"{directory}: {exc.strerror}; mcpctl config shows where the database should be") from exc
+        raise ConfigError(f"{directory}: {exc.strerror}; mcpctl config shows what is configured") from exc
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,6 +48,21 @@ def is_locked(directory: Path) -> bool:
             return False
     except StoreUnavailable:
         return True
+
+
+def check_access(path: Path, mode: int = os.R_OK) -> None:
+    """Raise ``AccessDenied`` where *path* is there and this user may not use it, in the *mode* of ``os.access``.
+
+    It is not opened: to close a database's file would end the locks that this process has on it.
+    """
+    try:
+        path.stat()
+    except PermissionError as exc:
+        raise denied(exc) from exc
+    except OSError:
+        return
+    if not os.access(path, mode):
+        raise denied(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)))
 
 
 def make_directory(path: Path, like: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from mcpd.errors import ConfigError, SourceUnusable, StoreUnavailable
+from mcpd import files
+from mcpd.errors import ConfigError, SourceUnusable, StoreUnavailable, denied
 
 SUFFIX = ".age"
 _HEADER = b"age-encryption.org/v1\n"
@@ -31,6 +32,7 @@ def decrypt(path: Path, to: Path, identity: Path | None) -> None:
     """Write *path* decrypted by the key in the file *identity* to the new file *to*; raises ``SourceUnusable``."""
     if identity is None:
         raise SourceUnusable(f"{path}: is encrypted; --identity FILE says where the key is")
+    files.check_access(identity)
     done = _age("--decrypt", "--identity", str(identity), "--output", str(to), str(path))
     if done.returncode:
         raise SourceUnusable(f"{path}: cannot be decrypted with {identity}: {_reason(done)}")
@@ -41,6 +43,8 @@ def is_encrypted(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(len(_HEADER)) == _HEADER
+    except PermissionError as exc:
+        raise denied(exc) from exc
     except OSError:
         return False
 

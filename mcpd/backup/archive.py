@@ -12,11 +12,12 @@ import io
 import os
 import tarfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import IO, Annotated, BinaryIO, Literal
 
 import msgspec
 from msgspec import Meta
@@ -25,7 +26,7 @@ from mcpd import __version__, files
 from mcpd.backup import age
 from mcpd.backup.agents import FOLDER as STATES
 from mcpd.backup.agents import State
-from mcpd.errors import SourceUnusable
+from mcpd.errors import SourceUnusable, denied
 from mcpd.store import schema
 from mcpd.store.foreign import Foreign
 
@@ -145,7 +146,7 @@ def read(path: Path, name: str) -> bytes | None:
         wanted = next((file for file in _manifest(path, archive).files if file.name == name), None)
         if wanted is None:
             return None
-        try:
+        with _damage(path):
             while (info := archive.next()) is not None:
                 if info.name == name and info.isreg() and info.size == wanted.size_bytes <= _MAX_READ_BYTES:
                     content = archive.extractfile(info)
@@ -154,8 +155,6 @@ def read(path: Path, name: str) -> bytes | None:
                     if hashlib.sha256(data).hexdigest() == wanted.sha256:
                         return data
                     break
-        except _DAMAGE as exc:
-            raise _damaged(path, exc) from exc
     raise SourceUnusable(f"{path}: is damaged: {name} is not as its manifest says")
 
 
@@ -164,33 +163,47 @@ def unpack(path: Path, into: Path) -> Backup:
 
     Raises ``SourceUnusable`` for whatever is damaged, missing or too much.
     """
-    with _opened(path) as archive:
+    with _opened(path) as archive, _damage(path):
         manifest = _manifest(path, archive)
-        wanted = {file.name: file for file in manifest.files}
         for folder in FOLDERS:
             (into / folder).mkdir()
-        try:
-            while (info := archive.next()) is not None:
-                file = wanted.pop(info.name, None)
-                if file is None or not info.isreg() or info.size != file.size_bytes:
-                    raise SourceUnusable(f"{path}: holds {info.name!r}, which is not as its manifest says")
-                _extract(path, archive, info, into / info.name, file)
-        except _DAMAGE as exc:
-            raise _damaged(path, exc) from exc
-    if wanted:
-        raise SourceUnusable(f"{path}: lacks {', '.join(wanted)}")
+        for file, content in _contents(path, archive, manifest):
+            with (into / file.name).open("xb") as out:
+                _compare(path, file, content, out.write)
     _check_database(path, into / DATABASE, manifest)
     return Backup(path, path.stat().st_size, manifest)
 
 
-def _extract(path: Path, archive: tarfile.TarFile, info: tarfile.TarInfo, to: Path, file: File) -> None:
+def check(path: Path) -> None:
+    """Compare all that the archive *path* holds with its manifest, and write nothing; raises ``SourceUnusable``.
+
+    The database was in order when the manifest was written, so one with its digest is.
+    """
+    with _opened(path) as archive, _damage(path):
+        for file, content in _contents(path, archive, _manifest(path, archive)):
+            _compare(path, file, content, lambda _: None)
+
+
+def _contents(path: Path, archive: tarfile.TarFile, manifest: Manifest) -> Iterator[tuple[File, IO[bytes]]]:
+    """Yield the files behind the manifest, each to be read at once; raises ``SourceUnusable`` unless all are there."""
+    wanted = {file.name: file for file in manifest.files}
+    while (info := archive.next()) is not None:
+        file = wanted.pop(info.name, None)
+        if file is None or not info.isreg() or info.size != file.size_bytes:
+            raise SourceUnusable(f"{path}: holds {info.name!r}, which is not as its manifest says")
+        content = archive.extractfile(info)
+        assert content is not None
+        yield file, content
+    if wanted:
+        raise SourceUnusable(f"{path}: lacks {', '.join(wanted)}")
+
+
+def _compare(path: Path, file: File, content: IO[bytes], write: Callable[[bytes], object]) -> None:
+    """Give *content* to *write* and raise ``SourceUnusable`` unless it is what the manifest says of *file*."""
     digest = hashlib.sha256()
-    content = archive.extractfile(info)
-    assert content is not None
-    with to.open("xb") as out:
-        while chunk := content.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            out.write(chunk)
+    while chunk := content.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        write(chunk)
     if digest.hexdigest() != file.sha256:
         raise SourceUnusable(f"{path}: is damaged: the digest of {file.name} is not its manifest's")
 
@@ -214,23 +227,30 @@ def _opened(path: Path) -> tarfile.TarFile:
         return tarfile.open(path, "r:gz")
     except _DAMAGE as exc:
         raise SourceUnusable(f"{path}: is not a backup: {exc}") from exc
+    except PermissionError as exc:
+        raise denied(exc) from exc
     except OSError as exc:
         raise SourceUnusable(f"{path}: {exc.strerror or exc}") from exc
 
 
 def _manifest(path: Path, archive: tarfile.TarFile) -> Manifest:
-    try:
+    with _damage(path):
         info = archive.next()
         if info is None or info.name != _MANIFEST or not info.isreg() or info.size > _MAX_MANIFEST_BYTES:
             raise SourceUnusable(f"{path}: is not a backup: it does not begin with a manifest")
         content = archive.extractfile(info)
         assert content is not None
-        return msgspec.json.decode(content.read(), type=Manifest)
+        encoded = content.read()
+    try:
+        return msgspec.json.decode(encoded, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise SourceUnusable(f"{path}: its manifest is not one that this mcpd knows: {exc}") from exc
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn what the block stumbles over in the archive *path* into ``SourceUnusable``."""
+    try:
+        yield
     except _DAMAGE as exc:
-        raise _damaged(path, exc) from exc
-
-
-def _damaged(path: Path, exc: Exception) -> SourceUnusable:
-    return SourceUnusable(f"{path}: is damaged: {exc}")
+        raise SourceUnusable(f"{path}: is damaged: {exc}") from exc

@@ -7,22 +7,23 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mcpd import files
-from mcpd.backup import age, archive, retention
+from mcpd.backup import age, archive, proof, retention
 from mcpd.backup.agents import FOLDER, States
 from mcpd.backup.archive import Backup
 from mcpd.backup.retention import Rules
-from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavailable
+from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavailable, denied
 from mcpd.store import schema, snapshot, succession
 from mcpd.store.foreign import Foreign
 
 _SCRATCH = ".mcpd-backup-"
 _STEP_S = 0.05
+_NOT_AGE = "is not a backup: age did not write it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,14 @@ class Restored:
 
     backup: Backup
     replaced: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """The archives that were ``removed``, and the ``unusable`` ones that took no other's place, each with why."""
+
+    removed: list[Path]
+    unusable: Mapping[Path, str]
 
 
 def make(
@@ -44,14 +53,15 @@ def make(
     """Back *database*, *contents* (files by folder of the archive) and agents' *states* up into *directory*.
 
     Return the backup, proved.
-    Once it is proved, it is encrypted to the age *recipient*, if there is one. Raises ``ConfigError``,
-    ``SourceUnusable`` or ``StoreUnavailable``; then there is no new backup.
+    Once it is proved, it is encrypted to the age *recipient*, if there is one. Raises ``AccessDenied``,
+    ``ConfigError``, ``SourceUnusable`` or ``StoreUnavailable``; then there is no new backup.
     """
-    if not database.exists():
-        raise ConfigError(f"{database}: there is no database to back up")
-    if recipient:
-        age.check(recipient)
-    with _files_as_errors():
+    with _files_as_errors(directory):
+        files.check_access(database)
+        if not database.exists():
+            raise ConfigError(f"{database}: there is no database to back up")
+        if recipient:
+            age.check(recipient)
         files.make_directory(directory, database)
         with files.alone(directory, "backup"), _scratch(directory) as scratch:
             at, path = _moment(directory, encrypted=bool(recipient))
@@ -61,15 +71,17 @@ def make(
             manifest, paths = archive.describe(scratch / archive.DATABASE, settled, at, agents)
             made = scratch / archive.file_name(at)
             archive.write(made, manifest, paths)
-            proof = scratch / "proof"
-            proof.mkdir()
-            archive.unpack(made, proof)
+            unpacked = scratch / "proof"
+            unpacked.mkdir()
+            archive.unpack(made, unpacked)
             if recipient:
                 age.encrypt(made, scratch / path.name, recipient)
                 made = scratch / path.name
                 files.sync(made)
             files.own_as(made, database)
-            made.replace(path)
+            proof.write(made, database)
+            proof.path_of(made).replace(proof.path_of(path))
+            made.replace(path)  # the last, for with its name it is a backup
             files.sync(directory)
             return Backup(path, path.stat().st_size, manifest)
 
@@ -119,20 +131,47 @@ def _written(states: States, scratch: Path) -> dict[str, list[Path]]:
 
 
 def all_of(directory: Path) -> list[Path]:
-    """Return the archives in *directory*, newest first."""
-    if not directory.exists():
-        return []
-    found = [path for path in directory.iterdir() if archive.made_at(path) is not None]
+    """Return the archives in *directory*, newest first; raises ``AccessDenied``."""
+    with _files_as_errors():
+        try:
+            found = [path for path in directory.iterdir() if archive.made_at(path) is not None]
+        except FileNotFoundError:
+            return []
     return sorted(found, key=lambda path: path.name, reverse=True)
 
 
 def verify(path: Path, identity: Path | None = None) -> Backup:
     """Unpack the archive *path* into a scratch directory and compare everything; raises ``SourceUnusable``.
 
-    *identity* is the file with the key of an encrypted one.
+    *identity* is the file with the key of an encrypted one. A backup that had no proof has one then.
     """
     with _files_as_errors(), tempfile.TemporaryDirectory(prefix=_SCRATCH) as scratch:
-        return _unpack(path, Path(scratch), identity)
+        found = _unpack(path, Path(scratch), identity)
+    if archive.made_at(path) is not None:
+        _keep_proof(path)
+    return found
+
+
+def _keep_proof(path: Path) -> None:
+    """Write down that *path* holds, unless somebody has; without leave or room to write it holds all the same."""
+    with suppress(OSError):
+        if proof.of(path) is None:
+            proof.write(path, path)
+
+
+def is_proved(path: Path) -> bool:
+    """Say whether the archive *path* was proved and is as it was then; raises ``SourceUnusable`` for a damaged one.
+
+    One in the clear needs no proof of before, it is compared with its manifest; an encrypted one cannot be.
+    """
+    if proof.check(path) is not None:
+        return True
+    if path.suffix != age.SUFFIX:
+        archive.check(path)
+        return True
+    if not age.is_encrypted(path):
+        raise SourceUnusable(f"{path}: {_NOT_AGE}")
+    return False
 
 
 def look(path: Path, identity: Path | None = None, names: Sequence[str] = ()) -> tuple[Backup, dict[str, bytes]]:
@@ -154,7 +193,7 @@ def _readable(path: Path, into: Path, identity: Path | None) -> Iterator[Path]:
         yield path
         return
     if not age.is_encrypted(path):
-        raise SourceUnusable(f"{path}: is not a backup: age did not write it")
+        raise SourceUnusable(f"{path}: {_NOT_AGE}")
     decrypted = into / path.stem
     age.decrypt(path, decrypted, identity)
     try:
@@ -164,33 +203,57 @@ def _readable(path: Path, into: Path, identity: Path | None) -> Iterator[Path]:
 
 
 def _unpack(path: Path, into: Path, identity: Path | None) -> Backup:
+    proof.check(path)
     with _readable(path, into, identity) as readable:
         manifest = archive.unpack(readable, into).manifest
     return Backup(path, path.stat().st_size, manifest)
 
 
-def prune(directory: Path, rules: Rules, *, dry_run: bool) -> list[Path]:
-    """Remove the archives in *directory* that no rule of retention keeps; return them.
+def prune(directory: Path, rules: Rules, *, dry_run: bool) -> Pruned:
+    """Remove the archives in *directory* that no rule of retention keeps, with their proofs.
 
-    One that cannot be read takes no other's place, and stays for somebody to look at.
+    What is kept in the place of another is looked at first: only what was proved, and is as it was then, can be. What
+    is damaged stays for somebody to look at. Raises ``AccessDenied`` and ``StoreUnavailable``.
     """
-    made = {at: path for path in all_of(directory) if (at := archive.made_at(path)) is not None and _is_backup(path)}
-    surplus = [made[at] for at in retention.choose(made, rules).surplus]
-    if not dry_run:
-        with _files_as_errors():
+    if not all_of(directory):
+        return Pruned([], {})
+    with _files_as_errors(directory), files.alone(directory, "backup"):
+        surplus, unusable = _surplus(directory, rules, keep_proofs=not dry_run)
+        if not dry_run:
             for path in surplus:
                 path.unlink()
-    return surplus
+            for path in directory.glob(f"mcp_backup_*{proof.SUFFIX}"):
+                if archive.made_at(path.with_suffix("")) and not path.with_suffix("").exists():
+                    path.unlink()
+            files.sync(directory)
+    return Pruned(surplus, unusable)
 
 
-def _is_backup(path: Path) -> bool:
-    if path.suffix == age.SUFFIX:
-        return age.is_encrypted(path)
-    try:
-        archive.peek(path)
-    except SourceUnusable:
-        return False
-    return True
+def _surplus(directory: Path, rules: Rules, *, keep_proofs: bool) -> tuple[list[Path], dict[Path, str]]:
+    """Return which archives may go, newest first, and which that would stay for them cannot, with the reason."""
+    made = {at: path for path in all_of(directory) if (at := archive.made_at(path)) is not None}
+    proved: set[datetime] = set()
+    unproved: set[datetime] = set()
+    unusable: dict[Path, str] = {}
+    candidates = set(made)
+    while True:
+        choice = retention.choose(candidates, rules)
+        new = choice.kept.keys() - proved
+        if not new or not (choice.surplus or unproved):
+            break
+        for at in new:
+            try:
+                (proved if is_proved(made[at]) else unproved).add(at)
+            except (SourceUnusable, AccessDenied) as error:
+                unusable[made[at]] = error.message
+            except OSError as exc:
+                unusable[made[at]] = f"{made[at]}: cannot be read: {exc.strerror or exc}"
+            if keep_proofs and at in proved:
+                _keep_proof(made[at])
+        candidates -= new - proved
+    # What nobody can prove takes no other's place, but goes when its own is taken.
+    surplus = set(choice.surplus) | {at for at in unproved if at in retention.choose({*candidates, at}, rules).surplus}
+    return [made[at] for at in sorted(surplus, reverse=True)], unusable
 
 
 def restore(path: Path, database: Path, identity: Path | None = None) -> Restored:
@@ -275,11 +338,12 @@ def _scratch(directory: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _files_as_errors() -> Iterator[None]:
+def _files_as_errors(directory: Path | None = None) -> Iterator[None]:
+    """Turn faults of files into errors; one that does not say of which is of *directory*'s."""
     try:
         yield
     except PermissionError as exc:
-        raise AccessDenied(f"{exc.filename}: {exc.strerror}; run as root: sudo mcpctl backup …") from exc
+        raise denied(exc) from exc
     except OSError as exc:
-        where = f"{exc.filename}: " if exc.filename else ""
-        raise StoreUnavailable(f"{where}{exc.strerror or exc}") from exc
+        where = exc.filename2 or exc.filename or directory  # of a copy, what was written
+        raise StoreUnavailable(f"{where}: {exc.strerror or exc}" if where else str(exc)) from exc

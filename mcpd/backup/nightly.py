@@ -13,6 +13,7 @@ from mcpd.agents import files
 from mcpd.backup import agents, backups
 from mcpd.backup.agents import States
 from mcpd.backup.archive import Backup
+from mcpd.backup.backups import Pruned
 from mcpd.backup.retention import Rules
 from mcpd.config import Config
 from mcpd.errors import Error
@@ -25,10 +26,10 @@ _EVENT_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The new backup, what gave way to it, and how long that took."""
+    """The new backup, what was pruned then, and how long both took."""
 
     backup: Backup
-    removed: Sequence[Path]
+    pruned: Pruned
     duration_s: float
 
 
@@ -58,7 +59,8 @@ def states(settings: config.Backup) -> States:
 def run(settings: Config, configuration: Sequence[Path], directory: Path | None = None) -> Done:
     """Make a backup, with *configuration*'s files, into *directory* or the configured one, then prune that.
 
-    Raises as ``backups.make`` and ``backups.prune`` do, after it told of it as an event, where the database takes one.
+    Raises as ``backups.make`` and ``backups.prune`` do, after it told as an event, where the database takes one,
+    whether there is a new backup.
     """
     database = Path(settings.database.path).absolute()
     directory = directory or Path(settings.backup.directory)
@@ -69,21 +71,27 @@ def run(settings: Config, configuration: Sequence[Path], directory: Path | None 
         made = backups.make(
             database, kept, directory, recipient=settings.backup.recipient, states=states(settings.backup)
         )
-        removed = backups.prune(directory, rules(settings.backup), dry_run=False)
     except Error as error:
         with suppress(Error):  # what ended the backup may keep the event from being written too
             _tell(database, FAILED, {"directory": str(directory), "error": error.message})
         raise
-    done = Done(made, removed, time.monotonic() - started_s)
-    data = {
-        "path": str(made.path),
-        "size_bytes": made.size_bytes,
-        "rows": sum(made.manifest.rows.values()),
-        "removed": [str(path) for path in removed],
+    pruned = Pruned([], {})
+    try:
+        pruned = backups.prune(directory, rules(settings.backup), dry_run=False)
+    finally:  # the backup was made, whatever became of older ones
+        done = Done(made, pruned, time.monotonic() - started_s)
+        _tell(database, FINISHED, _data(done))
+    return done
+
+
+def _data(done: Done) -> dict[str, object]:
+    return {
+        "path": str(done.backup.path),
+        "size_bytes": done.backup.size_bytes,
+        "rows": sum(done.backup.manifest.rows.values()),
+        "removed": [str(path) for path in done.pruned.removed],
         "duration_s": round(done.duration_s, 3),
     }
-    _tell(database, FINISHED, data)
-    return done
 
 
 def alert(settings: Config, result: str, status: str) -> None:
@@ -94,9 +102,15 @@ def alert(settings: Config, result: str, status: str) -> None:
     database, directory = Path(settings.database.path).absolute(), Path(settings.backup.directory)
     if result != "exit-code":
         _tell(database, FAILED, {"directory": str(directory), "error": f"it was ended: {result} ({status})"})
-    newest = next(iter(backups.all_of(directory)), None)
-    message = f"no backup was made: {result} ({status}); the newest is {newest or 'none'}"
+    message = f"mcpd-backup failed: {result} ({status}); the newest backup is {_newest(directory)}"
     _tell(database, ALERT, {"source": "backup", "message": message})
+
+
+def _newest(directory: Path) -> str:
+    try:
+        return str(next(iter(backups.all_of(directory)), "none"))
+    except Error as error:
+        return f"not to be found: {error.message}"
 
 
 def _tell(database: Path, topic: str, data: Mapping[str, object]) -> None:

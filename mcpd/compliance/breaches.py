@@ -16,7 +16,7 @@ from mcpd.store import audit, breaches, events
 from mcpd.store.audit import Entry
 from mcpd.store.breaches import Breach, Told
 from mcpd.store.database import Database
-from mcpd.times import rfc3339
+from mcpd.times import rfc3339, stated
 
 Severity = Literal["low", "medium", "high", "critical"]
 _Words = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -115,7 +115,7 @@ def deadlines(breach: Breach, now_us: int) -> list[dict[str, Any]]:
                 "deadline_hours": duty.hours,
                 "due": rfc3339(due_us),
                 "applies": duty.applies,
-                "told": None if told_us is None else rfc3339(told_us),
+                "told": stated(told_us),
                 "overdue": told_us is None and due_us < now_us,
             }
         )
@@ -158,8 +158,8 @@ def shown(breach: Breach, now_us: int) -> dict[str, Any]:
         "data_types": orjson.loads(breach.data_types),
         "description": breach.description,
         "containment": breach.containment,
-        "subjects_told": _time(breach.subjects_told_us),
-        "closed": _time(breach.closed_us),
+        "subjects_told": stated(breach.subjects_told_us),
+        "closed": stated(breach.closed_us),
         "deadlines": deadlines(breach, now_us),
         "recorded_by": breach.recorded_by,
     }
@@ -172,7 +172,3 @@ def _moment(detected: datetime, now_us: int) -> int:
     if not 0 <= at_us <= now_us + _GRACE_US:
         raise InvalidRequest("detected_at: expected a time that has come")
     return at_us
-
-
-def _time(at_us: int | None) -> str | None:
-    return None if at_us is None else rfc3339(at_us)

@@ -14,7 +14,7 @@ from mcpd.store import consents, events
 from mcpd.store.consents import Consent
 from mcpd.store.database import Database
 from mcpd.store.retention import DAY_US
-from mcpd.times import rfc3339
+from mcpd.times import rfc3339, stated
 
 Subject = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Purpose = Annotated[str, Meta(min_length=1, max_length=256)]
@@ -66,14 +66,10 @@ def shown(consent: Consent, now_us: int) -> dict[str, Any]:
         "user_id": consent.subject,
         "purpose": consent.purpose,
         "granted_at": rfc3339(consent.granted_us),
-        "expires_at": _time(consent.expires_us),
+        "expires_at": stated(consent.expires_us),
         "withdrawn": consent.withdrawn_us is not None,
-        "withdrawn_at": _time(consent.withdrawn_us),
+        "withdrawn_at": stated(consent.withdrawn_us),
         "active": consent.is_active(now_us),
         "version": consent.version,
         "recorded_by": consent.recorded_by,
     }
-
-
-def _time(at_us: int | None) -> str | None:
-    return None if at_us is None else rfc3339(at_us)

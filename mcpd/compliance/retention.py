@@ -12,7 +12,7 @@ from mcpd.store import audit, events, retention
 from mcpd.store.audit import Entry
 from mcpd.store.database import Database, store_errors
 from mcpd.store.retention import DAY_US, OWN
-from mcpd.times import rfc3339
+from mcpd.times import rfc3339, stated
 
 BATCH = 500
 PAUSE_S = 0.01
@@ -104,5 +104,4 @@ def set_days(db: Database, now_us: int, caller: str, data_type: str, days: int) 
 
 def enforced_at(db: Database) -> str | None:
     """Return when the rules were last enforced."""
-    last_us = retention.last_run_us(db)
-    return None if last_us is None else rfc3339(last_us)
+    return stated(retention.last_run_us(db))

@@ -20,6 +20,7 @@ from mcpd.errors import InvalidRequest
 from mcpd.store import subjects
 from mcpd.store.database import Database, Row
 from mcpd.store.subjects import Table
+from mcpd.times import NEVER_US, STATED
 
 PAGE = 2000
 BATCH = 200
@@ -182,4 +183,5 @@ def _changed(table: Table, row: Mapping[str, Any], mentions: Mentions, name: str
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
+    shown = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
+    return shown | {name: None for name in STATED & row.keys() if row[name] == NEVER_US}

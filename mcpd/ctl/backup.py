@@ -12,7 +12,7 @@ import msgspec
 from mcpd import config
 from mcpd.config import Setting
 from mcpd.ctl import output
-from mcpd.errors import SourceUnusable, UsageError
+from mcpd.errors import AccessDenied, SourceUnusable, UsageError
 from mcpd.times import rfc3339
 
 if TYPE_CHECKING:
@@ -87,29 +87,42 @@ def _list(arguments: argparse.Namespace) -> None:
         return
     rows = [(Path(entry["path"]).name, *_row(entry)) for entry in found]
     empty = f"no backups in {directory}"
-    output.print_tables(output.table("", ("backup", "size", "rows", "schema", "agents", "mcpd"), rows, empty))
+    output.print_tables(output.table("", ("backup", "size", "proved", "rows", "schema", "agents", "mcpd"), rows, empty))
+    output.write("".join(f"{output.visible(entry['error'])}\n" for entry in found if "error" in entry))
 
 
 def _row(entry: dict[str, Any]) -> tuple[object, ...]:
     if "error" in entry:
-        return (output.coloured(entry["error"], "bold red"),)
+        return None, output.coloured("unusable", "bold red")
     size = f"{entry['size_bytes'] >> 10} KiB"
+    proved = entry["proved"] and f"{entry['proved'][:16]}Z"
     if "rows" not in entry:
-        return size, "encrypted"
+        return size, proved, "encrypted"
     agents = f"{sum(not agent['unseen'] for agent in entry['agents'])} of {len(entry['agents'])}"
-    return size, sum(entry["rows"].values()), entry["schema_version"], agents, entry["mcpd_version"]
+    return size, proved, sum(entry["rows"].values()), entry["schema_version"], agents, entry["mcpd_version"]
 
 
 def _peek(path: Path) -> dict[str, Any]:
-    """Return what the backup *path* says of itself, or the error that it cannot."""
-    from mcpd.backup import age, archive
+    """Return what the backup *path* says of itself, or the error that it cannot or has another size than it had."""
+    from mcpd.backup import age, archive, proof
 
-    if age.is_encrypted(path):
-        return {"path": str(path), "size_bytes": path.stat().st_size, "encrypted": True}
     try:
-        return _as_json(archive.peek(path))
-    except SourceUnusable as error:
+        proof.check_size(path)
+        return _encrypted(path) if age.is_encrypted(path) else _as_json(archive.peek(path))
+    except (SourceUnusable, AccessDenied) as error:
         return {"path": str(path), "error": error.message}
+
+
+def _encrypted(path: Path) -> dict[str, Any]:
+    """Return what is known of a backup without its key."""
+    return {"path": str(path), "size_bytes": path.stat().st_size, "encrypted": True, "proved": _proved_at(path)}
+
+
+def _proved_at(path: Path) -> str | None:
+    from mcpd.backup import proof
+
+    found = proof.of(path)
+    return None if found is None else found.at
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -180,9 +193,15 @@ def _given_or_newest(arguments: argparse.Namespace) -> Path:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from mcpd.backup import backups
+    from mcpd.backup import age, backups
 
-    _print(backups.verify(_given_or_newest(arguments), arguments.identity), "is whole", as_json=arguments.json)
+    path = _given_or_newest(arguments)
+    if arguments.identity is not None or not age.is_encrypted(path) or not backups.is_proved(path):
+        _print(backups.verify(path, arguments.identity), "is whole", as_json=arguments.json)
+    elif arguments.json:
+        output.print_json(_encrypted(path))
+    else:
+        output.write(f"{path}: is what was proved at {_proved_at(path)}; with --identity it is unpacked too\n")
 
 
 def _restore(arguments: argparse.Namespace) -> None:
@@ -207,12 +226,16 @@ def _prune(arguments: argparse.Namespace) -> None:
     from mcpd.backup import backups, nightly
 
     rules = nightly.rules(config.load(arguments.config).backup)
-    gone = backups.prune(_directory(arguments), rules, dry_run=arguments.dry_run)
+    done = backups.prune(_directory(arguments), rules, dry_run=arguments.dry_run)
     if arguments.json:
-        output.print_json({"dry_run": arguments.dry_run, "removed": [str(path) for path in gone]})
+        unusable = {str(path): reason for path, reason in done.unusable.items()}
+        removed = [str(path) for path in done.removed]
+        output.print_json({"dry_run": arguments.dry_run, "removed": removed, "unusable": unusable})
         return
-    done = "would be removed" if arguments.dry_run else "removed"
-    output.write("".join(f"{path}: {done}\n" for path in gone) or "nothing to remove\n")
+    for reason in done.unusable.values():
+        output.warn(f"{reason}; it stays, and takes no other backup's place")
+    did = "would be removed" if arguments.dry_run else "removed"
+    output.write("".join(f"{path}: {did}\n" for path in done.removed) or "nothing to remove\n")
 
 
 _ACTIONS: dict[str, Callable[[argparse.Namespace], None]] = {
@@ -250,4 +273,5 @@ def _as_json(backup: Backup) -> dict[str, Any]:
         "rows": manifest.rows,
         "files": [{"name": f.name, "size_bytes": f.size_bytes, "sha256": f.sha256} for f in manifest.files],
         "agents": msgspec.to_builtins(manifest.agents),
+        "proved": _proved_at(backup.path),
     }

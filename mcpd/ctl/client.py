@@ -168,7 +168,7 @@ class Client:
         except ConnectionRefusedError as exc:
             raise NoAnswer(f"nobody listens at {url}", start()) from exc
         except PermissionError as exc:
-            raise AccessDenied(f"you may not connect to {url}: {exc.strerror}") from exc
+            raise AccessDenied(f"you may not connect to {url}: {exc.strerror}; run as root, by sudo") from exc
         except (ConnectionError, http.client.HTTPException) as exc:
             what = str(exc) or type(exc).__name__
             raise NoAnswer(f"the connection to {url} broke before an answer came: {what}", _HANGS) from exc

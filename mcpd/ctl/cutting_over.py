@@ -185,7 +185,7 @@ def _to_mcpd(direction: str, job: Job, found: Flow) -> Cutover:
     def migrate() -> None:
         report = migration.run(job, lambda *_: None)
         rows = sum(table.new.rows for source in report.sources for table in source.tables)
-        found.say(f"migrated and verified: {rows} new rows")
+        found.say(f"migrated and verified: {rows} new rows; local times are those of {job.timezone}")
 
     plan = preflight.plan(job)
     for line in plan.described():

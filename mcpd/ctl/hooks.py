@@ -19,7 +19,7 @@ from pathlib import Path
 from mcpd import config, files
 from mcpd.ctl import output
 from mcpd.ctl.client import Refused
-from mcpd.errors import AccessDenied, ConfigError, UsageError
+from mcpd.errors import AccessDenied, ConfigError, UsageError, denied
 from mcpd.hooks import settings
 from mcpd.hooks.events import EVENTS
 from mcpd.hooks.settings import Document
@@ -177,7 +177,7 @@ def _refused_by_the_system() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except PermissionError as exc:
-        raise AccessDenied(f"{exc.filename}: {exc.strerror}") from exc
+        raise denied(exc) from exc
     except OSError as exc:
         raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
 

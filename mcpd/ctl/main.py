@@ -43,7 +43,7 @@ from mcpd.ctl import (
     waiting,
 )
 from mcpd.ctl.command import Command, Parser, add_common
-from mcpd.errors import Error, UsageError
+from mcpd.errors import AccessDenied, Error, UsageError, denied
 
 NAME = "mcpctl"
 _BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -108,9 +108,12 @@ def run(words: Sequence[str]) -> int:
     except SystemExit as done:  # after --help and --version
         return int(done.code or 0)
     except Error as error:
-        return _complain(error, as_json="--json" in words)
+        refused = isinstance(error.__cause__, PermissionError) and not isinstance(error, AccessDenied)
+        return _complain(denied(error) if refused else error, as_json="--json" in words)
     except BrokenPipeError:
         return _BROKEN_PIPE
+    except PermissionError as exc:
+        return _complain(denied(exc), as_json="--json" in words)
     except Exception as exc:  # noqa: BLE001 - an operator's command shows no traceback, whatever happens
         return _complain(Error(_fault(exc)), as_json="--json" in words)
 

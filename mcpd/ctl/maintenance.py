@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
+from pathlib import Path
 from typing import Any
 
-from mcpd import config
+from mcpd import config, files
 from mcpd.ctl import output
 from mcpd.errors import StoreUnavailable
-from mcpd.times import rfc3339
+from mcpd.times import stated
 
 HELP = "remove old events and what has expired, or say what is kept"
 
@@ -22,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it, on the database itself, as who may write or read it."""
     settings = config.load(arguments.config)
+    files.check_access(Path(settings.database.path), os.W_OK if arguments.action == "now" else os.R_OK)
     if arguments.action == "now":
         _now(settings, as_json=arguments.json)
     else:
@@ -64,8 +67,8 @@ def _status(settings: config.Config, *, as_json: bool) -> None:
         "events": kept.events,
         "oldest": kept.oldest,
         "newest": kept.newest,
-        "oldest_time": None if kept.oldest_us is None else rfc3339(kept.oldest_us),
-        "last_removal": None if kept.last_removal_us is None else rfc3339(kept.last_removal_us),
+        "oldest_time": stated(kept.oldest_us),
+        "last_removal": stated(kept.last_removal_us),
     }
     if as_json:
         output.print_json(shown)

@@ -19,7 +19,7 @@ from mcpd.ctl import migration_status, output
 from mcpd.errors import AccessDenied, UsageError
 
 if TYPE_CHECKING:
-    from mcpd.legacy.migration import Job, Progress
+    from mcpd.legacy.migration import Job, Progress, ZoneFrom
     from mcpd.legacy.preflight import Plan
     from mcpd.legacy.report import Report
 
@@ -27,6 +27,11 @@ HELP = "bring over the data of the old system"
 
 _LOCALTIME = Path("/etc/localtime")
 _ZONES = "zoneinfo/"
+_ZONE_FROM = {
+    "--timezone": "as --timezone says",
+    "last run": "as the last run read them; --timezone says otherwise",
+    "machine": "as this machine has it; --timezone says otherwise",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", metavar="FILE", dest="sources", type=Path, action="append", help="a database of the old system"
     )
-    parser.add_argument("--timezone", metavar="ZONE", help="of the old system's local times; else this machine's")
+    parser.add_argument("--timezone", metavar="ZONE", help="of the old system's local times; else as before")
     parser.add_argument("--snapshots", metavar="DIRECTORY", type=Path, help="where copies of the sources are kept")
     parser.add_argument("--plan", action="store_true", help="say what would be done; change nothing")
     parser.add_argument("--cutover", action="store_true", help="then switch from the old system to mcpd")
@@ -122,12 +127,35 @@ def job(paths: Sequence[Path], target: Path, timezone: str | None, directory: Pa
     """Return the job to bring the databases *paths* over into *target*; snapshots go to *directory*, or beside that."""
     from mcpd.legacy.migration import SNAPSHOTS, Job
 
-    name = timezone or local_zone(_LOCALTIME)
     sources = tuple(dict.fromkeys(path.absolute() for path in paths))
+    before = None if timezone else _zone_before(sources, target)
+    name = timezone or before or local_zone(_LOCALTIME)
     snapshots = (directory or target.parent / SNAPSHOTS).absolute()
     if not snapshots.parent.is_dir():
         raise UsageError(f"--snapshots {snapshots}: there is no directory {snapshots.parent}")
-    return Job(sources, target, zone(name), name, snapshots)
+    said: ZoneFrom = "--timezone" if timezone else "last run" if before else "machine"
+    return Job(sources, target, zone(name), name, snapshots, said)
+
+
+def _zone_before(sources: Sequence[Path], target: Path) -> str | None:
+    """Return the time zone in which *sources* were read before, None if none was; raises ``UsageError`` for several."""
+    from mcpd.store import legacy, schema
+    from mcpd.store.database import Database, store_errors
+
+    if not os.access(target, os.W_OK):
+        return None  # nothing can be migrated into it either, and the migration says why
+    db = Database(str(target), read_only=True)
+    try:
+        with store_errors():
+            schema.check(db)
+            found = {str(path): legacy.timezone(db, str(path)) for path in sources}
+    finally:
+        db.close()
+    known = {path: name for path, name in found.items() if name is not None}
+    if len(set(known.values())) > 1:
+        said = ", ".join(f"{path} in {name}" for path, name in known.items())
+        raise UsageError(f"the last runs read {said}; migrate them one by one, or say --timezone")
+    return next(iter(known.values()), None)
 
 
 def zone(name: str) -> tzinfo:
@@ -198,7 +226,7 @@ def _print_plan(plan: Plan, *, as_json: bool) -> None:
     fits = plan.free_bytes >= plan.needed_bytes
     room = f"{plan.free_bytes >> 20} MiB free, {plan.needed_bytes >> 20} MiB may be needed"
     rows.append(("disk", room, output.coloured("ok", "green") if fits else output.coloured("too little", "bold red")))
-    rows.append(("local times", plan.job.timezone, "--timezone says otherwise"))
+    rows.append(("local times", plan.job.timezone, _ZONE_FROM[plan.job.zone_from]))
     output.print_tables(output.table("Preflight", ("what", "found", ""), rows), *_planned(plan))
     output.write("\n")
 
@@ -221,6 +249,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "target": str(plan.job.target),
         "snapshots": str(plan.job.snapshots),
         "timezone": plan.job.timezone,
+        "timezone_from": plan.job.zone_from,
         "versions": plan.versions,
         "needed_bytes": plan.needed_bytes,
         "free_bytes": plan.free_bytes,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcpd.ctl import output
-from mcpd.errors import AccessDenied, ConfigError
+from mcpd.errors import ConfigError
 from mcpd.times import rfc3339
 
 _COUNTS = ("rows", "migrated", "merged", "kept", "set_aside", "known")
@@ -51,10 +51,9 @@ def gather(target: Path) -> dict[str, Any]:
     from mcpd.store import cutovers, legacy, schema
     from mcpd.store.database import Database, store_errors
 
+    files.check_access(target)
     try:
         target.open("rb").close()
-    except PermissionError as exc:
-        raise AccessDenied(f"you may not read {target}; root and the user mcpd may") from exc
     except OSError as exc:
         raise ConfigError(f"{target}: {exc.strerror}; mcpctl config shows where the database should be") from exc
     db = Database(str(target), read_only=True)

@@ -33,7 +33,7 @@ def main() -> None:
     result, status = os.environ.get("SERVICE_RESULT", "success"), os.environ.get("EXIT_STATUS", "")
     if result != "success":
         # First, since what ended the backup may keep us from telling it in any other way.
-        sd.last_words(f"no backup was made: {result} ({status}); mcpctl logs backup says why", sd.ALERT)
+        sd.last_words(f"{NAME} failed: {result} ({status}); mcpctl logs backup says why", sd.ALERT)
         sys.exit(runtime.run(lambda settings: nightly.alert(settings, result, status), files))
 
 
@@ -42,8 +42,10 @@ def _backup(settings: Config, files: Sequence[Path] | None) -> None:
     done = nightly.run(settings, config.files_of(config.effective(files), files))
     rows, size_kib = sum(done.backup.manifest.rows.values()), done.backup.size_bytes >> 10
     log.info("%s: made and proved in %.1f s; %d KiB, %d rows", done.backup.path, done.duration_s, size_kib, rows)
-    for path in done.removed:
+    for path in done.pruned.removed:
         log.info("%s: removed, no rule keeps it", path)
+    for reason in done.pruned.unusable.values():
+        log.warning("%s; so it takes no other backup's place", reason)
 
 
 if __name__ == "__main__":

@@ -139,8 +139,7 @@ def _propose_decision(given: Arguments) -> Arguments:
 
 
 def _find_component_owner(given: Arguments) -> Arguments:
-    _rename(given, {"component_name": "component"})
-    given.pop("component_type", None)
+    _rename(given, {"component_name": "component", "component_type": "type"})
     return given
 
 

@@ -14,11 +14,9 @@ import msgspec
 
 from mcpd.legacy import timestamps, values
 from mcpd.legacy.rows import Row, Torn
+from mcpd.times import NEVER_US
 
 Outcome = Literal["migrated", "kept", "set aside"]
-
-NEVER_US = 0
-"""When an agent was last heard of, or a component registered, if nothing says so: at the epoch, before everything."""
 
 
 class Fate(msgspec.Struct, frozen=True, gc=False):

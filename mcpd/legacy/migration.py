@@ -15,16 +15,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import orjson
 
 from mcpd import __version__, files
-from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavailable
+from mcpd.errors import ConfigError, SourceUnusable, StoreUnavailable
 from mcpd.legacy import mapping, report, rows
 from mcpd.legacy.report import Report, SourceReport, TableReport, VerificationFailed
 from mcpd.legacy.rows import Torn
-from mcpd.store import audit, events, foreign, legacy, schema, staging
+from mcpd.store import audit, earlier, events, foreign, legacy, schema, staging
 from mcpd.store.database import Database, store_errors
 from mcpd.store.foreign import Foreign, Table
 from mcpd.store.staging import Stage, Staged
@@ -32,6 +34,7 @@ from mcpd.store.staging import Stage, Staged
 Progress = Callable[[str, int, int], None]
 """Told what is being done, and how many rows of how many."""
 
+ZoneFrom = Literal["--timezone", "last run", "machine"]
 LOCK_TIMEOUT_S = 30.0  # for the daemons to let us write; they commit many times a second
 SNAPSHOTS = "legacy"
 """The directory beside the database where copies of the sources and reports are kept, unless another one is named."""
@@ -43,13 +46,17 @@ _UNCHANGED = "nothing was changed"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to migrate and where to; *zone* is that of the sources' local timestamps, *snapshots* a directory."""
+    """What to migrate and where to; *zone* is that of the sources' local timestamps, *snapshots* a directory.
+
+    ``zone_from`` is who says that it is that zone.
+    """
 
     sources: tuple[Path, ...]
     target: Path
     zone: tzinfo
     timezone: str
     snapshots: Path
+    zone_from: ZoneFrom = "--timezone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +90,9 @@ def run(job: Job, progress: Progress) -> Report:
 
 def open_target(path: Path) -> Database:
     """Return mcpd's own database at *path*; raises ``ConfigError`` where it is missing or of another schema."""
+    files.check_access(path, os.W_OK)
     if not path.exists():
         raise ConfigError(f"{path}: there is no database yet; systemctl start mcpd-migrate.service makes it")
-    if not os.access(path, os.W_OK):
-        raise AccessDenied(f"you may not write {path}; run as root: sudo mcpctl migrate …")
     found = Database(str(path), read_only=True)  # to open it for writing would change it, whoever's it is
     try:
         with store_errors():
@@ -112,12 +118,15 @@ def _run(job: Job, db: Database, scratch: Path, progress: Progress) -> Report:
         copies += (_snapshot(job, path, place, scratch, progress) for place, path in enumerate(job.sources))
         result.sources = [copy.report for copy in copies]
         stage = Stage(scratch / "stage.db")
-        known = (lambda _: False) if legacy.is_empty(db) else (lambda digest: legacy.is_known(db, digest))
+        is_first = legacy.is_empty(db)
         for place, copy in enumerate(copies):
+            path = copy.report.path
+            known = (lambda _: False) if is_first else partial(legacy.is_known, db, path=path)
             _stage_source(copy, place, job.zone, known, stage, progress)
         stage.close()
         with staging.attached(db, scratch / "stage.db"):
             if not staging.is_empty(db):
+                earlier.relate(db, [str(path) for path in job.sources])
                 _take_over(job, db, copies, result, progress)
     finally:
         for copy in copies:

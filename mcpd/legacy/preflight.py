@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from mcpd.errors import SourceUnusable, StoreUnavailable, UsageError
+from mcpd.errors import SourceUnusable, StoreUnavailable, UsageError, denied
 from mcpd.legacy import mapping, migration
 from mcpd.legacy.migration import Job
 from mcpd.store import foreign
@@ -122,7 +122,7 @@ def _program_version(command: list[str]) -> str | None:
 
 
 def check_file(path: Path) -> None:
-    """Raise ``UsageError`` or ``SourceUnusable`` unless *path* is a regular file that we may read."""
+    """Raise unless *path* is a regular file we may read: ``UsageError``, ``AccessDenied`` or ``SourceUnusable``."""
     if path.is_dir():
         raise UsageError(f"{path}: is a directory; expected the database file in it, such as {path / 'mcp_state.db'}")
     try:
@@ -132,7 +132,7 @@ def check_file(path: Path) -> None:
     except FileNotFoundError as exc:
         raise UsageError(f"{path}: there is no such file") from exc
     except PermissionError as exc:
-        raise SourceUnusable(f"{path}: you may not read it; run as root: sudo mcpctl migrate …") from exc
+        raise denied(exc) from exc
     except OSError as exc:
         raise SourceUnusable(f"{path}: {exc.strerror}") from exc
 

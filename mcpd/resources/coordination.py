@@ -13,7 +13,7 @@ from mcpd.resources.files import not_found
 from mcpd.store import activities, agents, claims, components, names, terminals
 from mcpd.store.claims import Claim
 from mcpd.store.terminals import LiveState
-from mcpd.times import rfc3339
+from mcpd.times import rfc3339, stated
 
 MAX_CLAIMS = 500
 RECENT = 50
@@ -29,7 +29,7 @@ def _agent(reading: Reading, uri: str, value: str, described: Callable[[], Colle
             "agent": value,
             "status": None if agent is None else agent.status,
             "current_task": None if agent is None else agent.current_task,
-            "last_seen": None if agent is None else rfc3339(agent.last_seen_us),
+            "last_seen": None if agent is None else stated(agent.last_seen_us),
             "live": None if live is None else _live(live),
             "claims": [_claim(claim) for claim in held],
         }
@@ -52,8 +52,8 @@ def _config(reading: Reading, uri: str, value: str, described: Callable[[], Coll
             "status": None if agent is None else agent.status,
             "capabilities": None if agent is None else _json(agent.capabilities),
             "metadata": None if agent is None else _json(agent.metadata),
-            "registered": None if agent is None else rfc3339(agent.created_us),
-            "last_seen": None if agent is None else rfc3339(agent.last_seen_us),
+            "registered": None if agent is None else stated(agent.created_us),
+            "last_seen": None if agent is None else stated(agent.last_seen_us),
         }
     )
 
@@ -70,8 +70,8 @@ def _component(reading: Reading, uri: str, value: str) -> Content:
             "version": component.version,
             "paths": claims.paths_of_component(reading.db, component.name),
             "metadata": _json(component.metadata),
-            "created": rfc3339(component.created_us),
-            "updated": rfc3339(component.updated_us),
+            "created": stated(component.created_us),
+            "updated": stated(component.updated_us),
         }
     )
 
@@ -88,7 +88,7 @@ def _activities(reading: Reading) -> Content:
 
 
 def _claim(claim: Claim) -> dict[str, Any]:
-    shown = {"mode": claim.mode, claim.kind: claim.target, "reason": claim.reason, "since": rfc3339(claim.since_us)}
+    shown = {"mode": claim.mode, claim.kind: claim.target, "reason": claim.reason, "since": stated(claim.since_us)}
     if claim.kind == "path" and claim.component is not None:
         shown["component"] = claim.component
     return shown

@@ -16,7 +16,7 @@ from mcpd.server.work import Work
 from mcpd.store import clients, events
 from mcpd.store.clients import Client, Token
 from mcpd.store.database import store_errors
-from mcpd.times import rfc3339
+from mcpd.times import rfc3339, stated
 
 Handler = Callable[[HttpRequest, Work], HttpResponse]
 MAX_ITEMS = 1000
@@ -148,7 +148,7 @@ def _shown(client: Client) -> dict[str, Any]:
         "scopes": client.scopes.split(),
         "created_at": rfc3339(client.created_us),
         "created_by": client.created_by,
-        "rotated_at": None if rotated is None else rfc3339(rotated),
+        "rotated_at": stated(rotated),
     }
 
 

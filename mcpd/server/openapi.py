@@ -22,6 +22,7 @@ _REFUSED: Schema = {"type": "object", "required": ["error"]}  # words here, a JS
 _OPTIONAL_TEXT: Schema = {"type": ["string", "null"]}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _TIME: Schema = {"type": "string", "format": "date-time"}
+_TIME_OR_NULL: Schema = {"type": ["string", "null"], "format": "date-time"}
 
 
 _AGENT = _object(agent=_TEXT, status=_TEXT, current_task=_OPTIONAL_TEXT, last_seen=_TIME)
@@ -51,12 +52,13 @@ _RECORDED_ACTIVITY = _object(
 )
 _COMPONENT = _object(
     id=_TEXT, name=_TEXT, owner=_TEXT, status=_TEXT, version=_COUNT, type={}, description={}, dependencies={},
-    interfaces={}, metadata={}, created_at=_TIME, updated_at=_TIME, last_updated=_TIME,
+    interfaces={}, metadata={}, created_at=_TIME_OR_NULL, updated_at=_TIME_OR_NULL,
+    last_updated=_TIME_OR_NULL,
 )  # fmt: skip
 _CONFLICT = _object(
     id={"type": ["integer", "null"]}, agents=_list({}), agent1={}, agent2={}, component=_OPTIONAL_TEXT,
     conflict_type=_TEXT, severity=_TEXT, issue=_TEXT, resolved={"const": False}, resolved_at={"type": "null"},
-    created_at=_TIME, resolution=_OPTIONAL_TEXT,
+    created_at=_TIME_OR_NULL, resolution=_OPTIONAL_TEXT,
 )  # fmt: skip
 _AUDITED = _object(
     id=_COUNT, timestamp=_TIME, session_id=_OPTIONAL_TEXT, user_id=_TEXT, operation=_TEXT, resource=_OPTIONAL_TEXT,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from msgspec import UNSET
 
 from mcpd.store import activities, audit, claims, components, conflicts
 from mcpd.store.database import Database
-from mcpd.times import rfc3339
+from mcpd.times import rfc3339, stated
 from mcpd.tools import conflicts as meetings
 from mcpd.tools.claims import MAX_CLAIMS
 from mcpd.tools.conflicts import Conflict
@@ -54,9 +55,9 @@ def component_items(db: Database, limit: int) -> list[Item]:
             "version": component.version,
             **{name: metadata.get(name) for name in _GATHERED},
             "metadata": metadata or None,
-            "created_at": rfc3339(component.created_us),
-            "updated_at": rfc3339(component.updated_us),
-            "last_updated": rfc3339(component.updated_us),
+            "created_at": stated(component.created_us),
+            "updated_at": stated(component.updated_us),
+            "last_updated": stated(component.updated_us),
         }
         for component in components.listing(db, limit)
         for metadata in [_object(component.metadata)]
@@ -69,7 +70,7 @@ def conflict_items(db: Database, now_us: int, limit: int) -> list[Item]:
     for recorded in conflicts.unresolved(db, limit):
         agents = _json(recorded.agents)
         shown = _conflict(recorded.id, agents, recorded.component, "recorded", recorded.severity, recorded.issue)
-        found.append(shown | {"created_at": rfc3339(recorded.created_us), "resolution": recorded.resolution})
+        found.append(shown | {"created_at": stated(recorded.created_us), "resolution": recorded.resolution})
     return found[:limit]
 
 
@@ -89,7 +90,8 @@ def _met(conflict: Conflict) -> Item:
     issue = f"{' and '.join(holder.agent for holder in holders)} hold {conflict.kind} {conflict.target}"
     kind = "ownership" if any(holder.mode == "own" for holder in holders) else "edit"
     shown = _conflict(None, [holder.agent for holder in holders], component, kind, "high", issue)
-    return shown | {"created_at": max(holder.since for holder in holders), "resolution": None}
+    known = [holder.since for holder in holders if holder.since is not UNSET]
+    return shown | {"created_at": max(known, default=None), "resolution": None}
 
 
 def _conflict(number: int | None, agents: Any, component: str | None, kind: str, severity: str, issue: str) -> Item:

@@ -19,7 +19,7 @@ from mcpd.store.database import store_errors
 from mcpd.store.terminals import LiveState
 from mcpd.terminals.fleet import Fleet
 from mcpd.terminals.states import State
-from mcpd.times import rfc3339
+from mcpd.times import rfc3339, stated
 
 _DOWN = (State.ABSENT, State.EXITED)
 _MAX_HEARD = 1000
@@ -90,15 +90,10 @@ def _state(
         "status": heard.status if heard is not None and told else found.state,
         "port": described.port if described else None,
         "connected": is_up or speaks,
-        "lastActivity": _time(max(found.since_us, seen_us)),
-        "last_seen": _time(seen_us),
+        "lastActivity": stated(max(found.since_us, seen_us)),
+        "last_seen": stated(seen_us),
         "current_task": heard.current_task if heard else None,
-        "since": _time(found.since_us),
+        "since": stated(found.since_us),
         "title": described.title if described else None,
         **details,
     }
-
-
-def _time(at_us: int) -> str | None:
-    """Return *at_us* as clients read it; 0 is a time that nobody knows."""
-    return rfc3339(at_us) if at_us else None

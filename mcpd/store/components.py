@@ -6,6 +6,8 @@ import msgspec
 
 from mcpd.store.database import Database
 
+_COLUMNS = "name, owner, status, version, updated_us, created_us, metadata"
+
 
 class Component(msgspec.Struct, frozen=True, gc=False):
     """One registered component; times in µs since the epoch, ``metadata`` JSON text."""
@@ -21,19 +23,26 @@ class Component(msgspec.Struct, frozen=True, gc=False):
 
 def find(db: Database, name: str) -> Component | None:
     """Return the component *name*, None if it is not registered."""
+    row = db.one(f"SELECT {_COLUMNS} FROM components WHERE name = ?", (name,))  # noqa: S608 - our own names
+    return None if row is None else Component(*row)
+
+
+def find_of_type(db: Database, name: str, kind: str) -> Component | None:
+    """Return the component *name* of the type *kind*, None if none is registered; one without a type is of any.
+
+    Where several of the old system had that name, all but one are called ``name (type)``.
+    """
     row = db.one(
-        "SELECT name, owner, status, version, updated_us, created_us, metadata FROM components WHERE name = ?",
-        (name,),
+        f"SELECT {_COLUMNS} FROM components WHERE name IN (?1, ?1 || ' (' || ?2 || ')')"  # noqa: S608 - our own names
+        " AND coalesce(type, ?2) = ?2 ORDER BY name = ?1 LIMIT 1",
+        (name, kind),
     )
     return None if row is None else Component(*row)
 
 
 def listing(db: Database, limit: int) -> list[Component]:
     """Return *limit* components, by name."""
-    rows = db.rows(
-        "SELECT name, owner, status, version, updated_us, created_us, metadata FROM components ORDER BY name LIMIT ?",
-        (limit,),
-    )
+    rows = db.rows(f"SELECT {_COLUMNS} FROM components ORDER BY name LIMIT ?", (limit,))  # noqa: S608
     return [Component(*row) for row in rows]
 
 

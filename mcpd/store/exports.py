@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from mcpd.store.database import Database
+from mcpd.times import NEVER_US, STATED
 
 Table = Literal[
     "agents", "activities", "components", "claims", "collaboration_requests", "decisions", "prompts", "events", "audit",
@@ -35,10 +36,14 @@ def pages(db: Database, table: Table, since_us: int) -> Iterator[list[dict[str, 
     """Yield the rows of *table* that were changed from *since_us* on, by column, a page at a time."""
     columns = [str(row[0]) for row in db.rows("SELECT name FROM pragma_table_info(?)", (table,))]
     sql = (
-        f"SELECT rowid, {', '.join(columns)} FROM {table}"  # noqa: S608 - names of ours
+        f"SELECT rowid, {', '.join(map(_stated, columns))} FROM {table}"  # noqa: S608 - names of ours
         f" WHERE rowid > ? AND {_TIMES[table]} >= ? ORDER BY rowid LIMIT {_PAGE}"
     )
     last = -(2**63)
     while rows := db.rows(sql, (last, since_us)):
         last = rows[-1][0]
         yield [dict(zip(columns, row[1:], strict=True)) for row in rows]
+
+
+def _stated(column: str) -> str:
+    return f"nullif({column}, {NEVER_US})" if column in STATED else column

@@ -14,6 +14,7 @@ from typing import Any
 
 import apsw
 
+from mcpd import files
 from mcpd.errors import SourceBusy, SourceDamaged, SourceUnusable, StoreUnavailable
 
 Value = int | float | str | bytes | None
@@ -54,7 +55,7 @@ class Foreign:
 
     def snapshot(self, to: Path) -> None:
         """Copy the database as it is at one moment to the new file *to*, by SQLite's backup API, and sync it."""
-        with source_errors(self.path):
+        with source_errors(self.path, to):
             copy = apsw.Connection(str(to))
             try:
                 # All pages in one step: in several, a busy writer could make it begin again for ever.
@@ -148,13 +149,19 @@ def roll_back_copy(path: Path, directory: Path) -> Path:
 
 
 @contextmanager
-def source_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors about *path* in the block into ``SourceUnusable``; ``StoreUnavailable`` if a copy failed."""
+def source_errors(path: Path, copy: Path | None = None) -> Iterator[None]:
+    """Turn SQLite's errors about *path* in the block into ``SourceUnusable``, ``StoreUnavailable`` if a *copy* failed.
+
+    Raises ``AccessDenied`` where this user may not read it.
+    """
     try:
         yield
     except apsw.Error as exc:
         if isinstance(exc, apsw.FullError) or _code(exc) in _WRITE_FAULTS:  # only copies are ever written
-            raise StoreUnavailable(f"{path}: its copy cannot be written: the disk is full or failing") from exc
+            what = f"{path}: a copy" if copy is None else f"{copy}: the copy of {path}"
+            raise StoreUnavailable(f"{what} cannot be written: the disk is full or failing") from exc
+        if isinstance(exc, apsw.CantOpenError):
+            files.check_access(path)
         unknown = (SourceUnusable, f"cannot be read: {exc}")
         error, reason = next((answer for kind, answer in _REASONS if isinstance(exc, kind)), unknown)
         raise error(f"{path}: {reason}") from exc

@@ -29,9 +29,21 @@ class Source:
     sha256: str
 
 
-def is_known(db: Database, digest: bytes) -> bool:
-    """Say whether the row of that digest was brought over before."""
-    return bool(db.rows("SELECT 1 FROM legacy_rows WHERE digest = ?", (digest,)))
+CHANGED_LATER = "the row was changed later"
+"""Why a row that was migrated is merged now."""
+
+
+def is_known(db: Database, digest: bytes, path: str) -> bool:
+    """Say whether the row of that digest was brought over before, and the file at *path* has not said otherwise since.
+
+    A row that is again what it was before it was changed is to be changed back.
+    """
+    row = db.one(
+        "SELECT outcome = 'merged' AND reason = ? AND path = ? FROM legacy_rows"
+        " JOIN migration_sources ON migration_sources.id = source_id WHERE digest = ?",
+        (CHANGED_LATER, path, digest),
+    )
+    return row is not None and not row[0]
 
 
 def is_empty(db: Database) -> bool:
@@ -60,6 +72,16 @@ def begin(db: Database, run: Run, sources: Sequence[Source]) -> tuple[int, int]:
 def finish(db: Database, run_id: int, finished_us: int, report: str) -> None:
     """Note when the run *run_id* was done and its *report* (JSON text)."""
     db.execute("UPDATE migration_runs SET finished_us = ?, report = ? WHERE id = ?", (finished_us, report, run_id))
+
+
+def timezone(db: Database, path: str) -> str | None:
+    """Return the time zone in which the last run read the file at *path*, None if none has."""
+    row = db.one(
+        "SELECT timezone FROM migration_runs JOIN migration_sources ON run_id = migration_runs.id WHERE path = ?"
+        " ORDER BY run_id DESC LIMIT 1",
+        (path,),
+    )
+    return None if row is None else str(row[0])
 
 
 def stored(db: Database, first: int) -> Iterator[Row]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from mcpd.store import legacy
 from mcpd.store.database import Database, store_errors
 
 APPENDED: Mapping[str, tuple[str, ...]] = {
@@ -24,6 +25,14 @@ APPENDED: Mapping[str, tuple[str, ...]] = {
     "collaboration_requests": ("from_agent", "to_agent", "task", "priority", "status", "created_us"),
 }  # fmt: skip
 """Tables in which each staged row becomes a row of its own, with a new id."""
+
+IDENTITY: Mapping[str, tuple[str, str]] = {
+    "activities": ("at_us", "agent"),
+    "decisions": ("created_us", "proposed_by"),
+    "conflicts": ("created_us", "agents"),
+    "collaboration_requests": ("created_us", "from_agent"),
+}
+"""When a row of ``APPENDED`` was made, and by whom: what stays the same however often the row is changed."""
 
 NAMED: Mapping[str, tuple[str, ...]] = {
     "agents": ("name", "status", "current_task", "capabilities", "metadata", "created_us", "last_seen_us"),
@@ -137,6 +146,7 @@ def take_over(db: Database, first_source: int) -> Taken:
     """
     for table in NAMED:
         _judge_named(db, table)
+    _supersede(db)
     bases = {table: _append(db, table, columns) for table, columns in APPENDED.items()}
     for table, columns in NAMED.items():
         _merge(db, table, columns)
@@ -147,7 +157,7 @@ def take_over(db: Database, first_source: int) -> Taken:
     db.execute(
         "INSERT INTO legacy_rows (source_id, source_table, source_key, row, digest, copies, outcome, reason,"  # noqa: S608
         " target_table, target_key) SELECT ? + source, source_table, source_key, row, digest, copies, outcome, reason,"
-        f" target_table, CASE target_table {base} ELSE target_key END FROM stage.ledger ORDER BY digest",
+        f" target_table, coalesce(target_key, CASE target_table {base} END) FROM stage.ledger ORDER BY digest",
         (first_source,),
     )
     return Taken(first, bases)
@@ -167,34 +177,89 @@ def _judge_named(db: Database, table: str) -> None:
     )
 
 
+def _supersede(db: Database) -> None:
+    """Have the ledger say that rows of earlier runs gave way to what the stage says of them (``earlier``) now.
+
+    What is again as it was before (``returned``) stands in the stage and leaves its old place.
+    """
+    db.execute("DELETE FROM main.legacy_rows WHERE id IN (SELECT id FROM stage.returned)")
+    db.execute(
+        "UPDATE main.legacy_rows SET outcome = 'merged', reason = ? WHERE id IN (SELECT earlier.id FROM stage.earlier"
+        " JOIN stage.ledger ON ledger.id = earlier.row WHERE outcome = 'migrated')",
+        (legacy.CHANGED_LATER,),
+    )
+    db.execute(
+        "UPDATE stage.ledger SET target_key = earlier.target_key, reason = 'the row was changed since it was migrated'"
+        " FROM stage.earlier WHERE earlier.row = ledger.id AND outcome = 'migrated'"
+    )
+
+
 def _append(db: Database, table: str, columns: Sequence[str]) -> int:
-    """Copy the staged rows of *table*; the new ids are those of the ledger, counted from the returned one."""
+    """Copy the staged rows of *table*, those of ``earlier`` onto the rows that they made before.
+
+    The new ids are those of the ledger, counted from the returned one.
+    """
     names = ", ".join(columns)
     base = int(db.value(f"SELECT coalesce(max(id), 0) FROM main.{table}"))  # noqa: S608
+    changes = ", ".join(f"{column} = s.{column}" for column in columns)
     db.execute(
-        f"INSERT INTO main.{table} (id, {names}) SELECT ? + row, {names} FROM stage.{table} ORDER BY row",  # noqa: S608
+        f"UPDATE main.{table} SET {changes} FROM stage.earlier CROSS JOIN stage.{table} AS s ON s.row = earlier.row"  # noqa: S608
+        f" WHERE earlier.target_table = '{table}' AND main.{table}.id = earlier.target_key"
+    )
+    db.execute(
+        f"INSERT INTO main.{table} (id, {names}) SELECT ? + row, {names} FROM stage.{table}"  # noqa: S608
+        " WHERE row NOT IN (SELECT row FROM stage.earlier) ORDER BY row",
         (base,),
     )
     return base
 
 
-_MERGED = {
-    "agents": "status = excluded.status, current_task = excluded.current_task,"
-    " capabilities = coalesce(excluded.capabilities, capabilities), metadata = coalesce(excluded.metadata, metadata),"
-    " created_us = min(created_us, excluded.created_us), last_seen_us = excluded.last_seen_us",
-    "components": "owner = excluded.owner, status = excluded.status, version = max(version, excluded.version),"
-    " metadata = coalesce(excluded.metadata, metadata), created_us = min(created_us, excluded.created_us),"
-    " updated_us = excluded.updated_us",
+@dataclass(frozen=True, slots=True)
+class _Combined:
+    """How a column of the row that gives way (*ours*) stays in that of the newer one (*new*), and what must hold."""
+
+    change: str
+    holds: str
+
+
+_STAYS = _Combined("coalesce({new}, {ours})", "coalesce({new}, {ours}) IS {ours}")
+_EARLIEST = _Combined(  # 0 is no time at all
+    "CASE WHEN min({ours}, {new}) = 0 THEN max({ours}, {new}) ELSE min({ours}, {new}) END",
+    "({new} = 0 OR {ours} BETWEEN 1 AND {new})",
+)
+_TAKEN = _Combined("{new}", "{ours} IS {new}")
+_COMBINED: Mapping[str, Mapping[str, _Combined]] = {
+    "agents": {"capabilities": _STAYS, "metadata": _STAYS, "created_us": _EARLIEST},
+    "components": {"metadata": _STAYS, "created_us": _EARLIEST},
 }
+"""Columns in which the newest row of a name does not decide alone."""
 
 
 def _merge(db: Database, table: str, columns: Sequence[str]) -> None:
     names, key, newest = ", ".join(columns), columns[0], columns[-1]
-    changes = _MERGED.get(table) or ", ".join(f"{column} = excluded.{column}" for column in columns[1:])
+    combined = _COMBINED.get(table, {})
+    changes = ", ".join(
+        f"{column} = {combined.get(column, _TAKEN).change.format(new=f'excluded.{column}', ours=column)}"
+        for column in columns[1:]
+    )
     # Oldest first, so that each newer row writes over the one before.
     db.execute(
-        f"INSERT INTO main.{table} ({names}) SELECT {names} FROM stage.{table} WHERE true ORDER BY {newest}, row"  # noqa: S608
+        f"INSERT INTO main.{table} ({names}) SELECT {names} FROM {_candidates(table)} ORDER BY {newest}, row"  # noqa: S608
         f" ON CONFLICT ({key}) DO UPDATE SET {changes} WHERE excluded.{newest} >= {newest}"
+    )
+
+
+def _candidates(table: str) -> str:
+    """Return the rows of *table* that may say something of what they name.
+
+    Components of one name with another id are others: what they said is not mixed into the newest.
+    """
+    if table != "components":
+        return f"stage.{table} WHERE true"  # what follows would be taken for a join's
+    return (
+        "(SELECT s.*, source_key, first_value(source_key) OVER (PARTITION BY name ORDER BY updated_us DESC, s.row DESC)"
+        " AS newest_key FROM stage.components AS s JOIN stage.ledger ON ledger.id = s.row)"
+        " WHERE source_key IS newest_key"
     )
 
 
@@ -221,10 +286,23 @@ def _claim_components(db: Database) -> None:
 def altered(db: Database, table: str, taken: Taken) -> int:
     """Return how many rows of the attached stage do not stand in *table* of *db* as they were staged."""
     if table in NAMED:
-        key, newest = NAMED[table][0], NAMED[table][-1]
-        same = f"ours.{key} = s.{key} AND ours.{newest} >= s.{newest}"
+        join, same = f"ours.{NAMED[table][0]} = s.{NAMED[table][0]}", _named_as_staged(table)
     else:
-        same = f"ours.id = {taken.bases[table]} + s.row"
-        same += "".join(f" AND ours.{column} IS s.{column}" for column in APPENDED[table])
+        earlier = "(SELECT target_key FROM stage.earlier WHERE earlier.row = s.row)"
+        join = f"ours.id = coalesce({earlier}, {taken.bases[table]} + s.row)"
+        same = " AND ".join(f"ours.{column} IS s.{column}" for column in APPENDED[table])
     staged = int(db.value(f"SELECT count(*) FROM stage.{table}"))  # noqa: S608
-    return staged - int(db.value(f"SELECT count(*) FROM stage.{table} AS s JOIN main.{table} AS ours ON {same}"))  # noqa: S608
+    standing = (
+        f"SELECT count(*) FROM stage.{table} AS s JOIN stage.ledger ON ledger.id = s.row"  # noqa: S608
+        f" JOIN main.{table} AS ours ON {join} WHERE {same}"
+    )
+    return staged - int(db.value(standing))
+
+
+def _named_as_staged(table: str) -> str:
+    """Return the condition that *ours* is what the row *s* says; for one that gave way, that it is no older."""
+    newest, combined = NAMED[table][-1], _COMBINED.get(table, {})
+    equal = " AND ".join(
+        combined.get(column, _TAKEN).holds.format(new=f"s.{column}", ours=f"ours.{column}") for column in NAMED[table]
+    )
+    return f"CASE ledger.outcome WHEN 'migrated' THEN {equal} ELSE ours.{newest} >= s.{newest} END"

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from mcpd.errors import ToolFailed
 from mcpd.store import claims, components
 from mcpd.store.components import Component
-from mcpd.times import rfc3339
+from mcpd.times import stated
 from mcpd.tools import paths
 from mcpd.tools.base import AgentName, Arguments, Call, ComponentName, Paths, Result, Tool
 
@@ -62,6 +62,7 @@ def _own(call: Call, arguments: RegisterComponent) -> None:
 
 class FindComponentOwner(Arguments, frozen=True):
     component: Annotated[ComponentName, Meta(description="The component's name.")]
+    type: ComponentName | UnsetType = UNSET
 
 
 class Owner(Result):
@@ -72,7 +73,10 @@ class Owner(Result):
 
 
 def _find_component_owner(call: Call, arguments: FindComponentOwner) -> Owner:
-    component = components.find(call.db, arguments.component)
+    if arguments.type is UNSET:
+        component = components.find(call.db, arguments.component)
+    else:
+        component = components.find_of_type(call.db, arguments.component, arguments.type)
     if component is None:
         return Owner(success=True, found=False)
     return Owner(
@@ -80,7 +84,7 @@ def _find_component_owner(call: Call, arguments: FindComponentOwner) -> Owner:
         found=True,
         owner=component.owner,
         status=component.status,
-        updated=rfc3339(component.updated_us),
+        updated=stated(component.updated_us) or UNSET,
     )
 
 

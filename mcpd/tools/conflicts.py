@@ -7,22 +7,23 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from mcpd.store.claims import Claim
-from mcpd.times import rfc3339
+from mcpd.times import stated
 from mcpd.tools import paths
 
 MAX_CONFLICTS = 100
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds a target, how, since when, and what the agent said."""
+    """Who holds a target, how, what the agent said, and since when, where that is known."""
 
     agent: str
     mode: Literal["own", "edit"]
     target: str
-    since: str
     reason: str
+    since: str | UnsetType = UNSET
 
 
 class Conflict(msgspec.Struct, frozen=True):
@@ -118,4 +119,4 @@ def _meets(claim: Claim, target: str) -> bool:
 
 
 def _holder(claim: Claim) -> Holder:
-    return Holder(claim.agent, claim.mode, claim.target, rfc3339(claim.since_us), claim.reason)
+    return Holder(claim.agent, claim.mode, claim.target, claim.reason, stated(claim.since_us) or UNSET)

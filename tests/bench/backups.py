@@ -131,7 +131,7 @@ class Machine:
 
     def newest(self) -> Path:
         """Return the archive that was made last."""
-        return max(self.backups.glob("mcp_backup_*"))
+        return max(self.backups.glob("mcp_backup_*.tar.gz"))
 
     @contextmanager
     def serving(self) -> Iterator[None]:

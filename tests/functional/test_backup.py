@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpd.backup import archive, backups
+from mcpd.backup import archive, backups, proof
 from mcpd.store import events
 from mcpd.store.database import Database
 from tests.functional.conftest import UNLIMITED, MakeDaemon
@@ -113,7 +114,9 @@ def test_backups_are_listed_verified_and_pruned(options: list[str], tmp_path: Pa
     assert (listed[0], listed[1]["path"], "is not a backup" in listed[1]["error"]) == (made, str(broken), True)
     assert "is not a backup" in mcpctl("backup", "list", *where, *options).stdout
     broken.unlink()
-    assert answer(mcpctl("--json", "backup", "prune", *where, *options)) == {"dry_run": False, "removed": []}
+    assert answer(mcpctl("--json", "backup", "prune", *where, *options)) == {
+        "dry_run": False, "removed": [], "unusable": {},
+    }  # fmt: skip
     for words, said in [("list", made["mcpd_version"]), ("verify", "is whole"), ("prune --dry-run", "nothing to")]:
         shown = mcpctl("backup", *words.split(), *where, *options)
         assert (shown.returncode, said in shown.stdout) == (0, True)
@@ -145,6 +148,70 @@ def test_who_may_not_is_told_what_to_do(options: list[str], tmp_path: Path) -> N
             path.chmod(path.stat().st_mode | 0o055)
     done = mcpctl("backup", "now", "--directory", str(tmp_path / "b"), *options, user=NOBODY)
     assert (done.returncode, "run as root" in done.stderr) == (77, True), done.stderr
+    where = ["--directory", str(tmp_path / "backups")]
+    made = answer(mcpctl("--json", "backup", "now", *where, *options))["path"]
+    directory = Path(made).parent
+    key = tmp_path / "key"
+    key.touch(0o600)
+    for path in (directory, *directory.iterdir()):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+
+    def refused(*words: str) -> None:
+        done = mcpctl("backup", *words, *options, user=NOBODY)
+        assert (done.returncode, "run as root, by sudo" in done.stderr) == (77, True), (words, done.stderr)
+
+    for words in ("list", "now", "show", "verify", "prune", "prune --dry-run"):
+        refused(*words.split(), *where)
+    directory.chmod(0o755)
+    refused("show", made)
+    refused("verify", made)
+    proof.path_of(Path(made)).unlink()
+    refused("verify", made)
+    Path(made).rename(f"{made}.age")
+    refused("verify", f"{made}.age", "--identity", str(key))
+    (entry,) = answer(mcpctl("--json", "backup", "list", *where, *options, user=NOBODY))
+    assert entry == {"path": f"{made}.age", "error": f"{made}.age: Permission denied; run as root, by sudo"}
+
+
+def test_a_backup_without_room_says_where_there_is_none(options: list[str], database: Path, tmp_path: Path) -> None:
+    def small() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    directory = tmp_path / "full"
+    command = [*MCPCTL, "backup", "now", "--directory", str(directory), *options]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, preexec_fn=small, check=False)
+    assert done.returncode == 75
+    assert done.stderr.startswith(f"mcpctl: {directory}/")
+    assert f"the copy of {database} cannot be written: the disk is full or failing" in done.stderr
+    assert list(directory.iterdir()) == []
+
+
+def test_the_units_backup_that_may_not_says_so_in_one_line(options: list[str], database: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_mode & 0o001 == 0:
+            path.chmod(path.stat().st_mode | 0o055)
+    directory = tmp_path / "backups"
+    directory.mkdir(mode=0o700)
+    for path in (database.parent, *database.parent.iterdir()):
+        os.chown(path, NOBODY, NOBODY)
+    with Path(options[1]).open("a") as file:
+        file.write(f'[backup]\ndirectory = "{directory}"\n')
+    command = [sys.executable, "-m", "mcpd.daemons.backup", *options]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, user=NOBODY, check=False)
+    assert (done.returncode, done.stderr) == (77, f"<3>{directory}: Permission denied; run as root, by sudo\n")
+    variables = environment() | {"SERVICE_RESULT": "exit-code", "EXIT_STATUS": "77"}
+    done = subprocess.run(
+        [*command, "--alert"], env=variables, capture_output=True, text=True, user=NOBODY, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    db = sqlite3.connect(database)
+    told = db.execute("SELECT topic, data FROM events ORDER BY seq").fetchall()
+    db.close()
+    assert [topic for topic, _ in told] == ["backup.failed", "alert.raised"]
+    assert f"the newest backup is not to be found: {directory}: Permission denied" in told[1][1]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +228,7 @@ def test_the_unit_has_an_alert_left_when_it_has_failed(
     command = [sys.executable, "-m", "mcpd.daemons.backup", "--alert", *options]
     variables = environment() | {"SERVICE_RESULT": result, "EXIT_STATUS": status}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
-    said = f"<1>no backup was made: {result} ({status}); mcpctl logs backup says why\n"
+    said = f"<1>mcpd-backup failed: {result} ({status}); mcpctl logs backup says why\n"
     assert done.stderr == (said if topics else "")
     db = sqlite3.connect(database)
     assert [topic for (topic,) in db.execute("SELECT topic FROM events ORDER BY seq")] == topics

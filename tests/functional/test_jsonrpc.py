@@ -143,6 +143,10 @@ def test_questions_by_their_old_names(rpc: Daemon) -> None:
     assert call(rpc, "register_component", {"owner": "a", "name": "api"}).json["result"]["success"]
     found = call(rpc, "find_component_owner", {"component_name": "api", "component_type": "service"}).json["result"]
     assert found["owner"] == "a"
+    test = {"name": "api (test)", "owner": "t", "type": "test"}
+    assert call(rpc, "register_component", test).json["result"]["success"]
+    found = call(rpc, "find_component_owner", {"component_name": "api", "component_type": "test"}).json["result"]
+    assert found["owner"] == "t"
     asked = {"agent": "b", "planned_action": "editing api", "component": "api"}
     assert call(rpc, "check_conflicts", asked).json["result"]["count"] == 1
 

@@ -18,9 +18,13 @@ from typing import Any
 
 import pytest
 
+from mcpd.store import exports
+from mcpd.store.database import Database
 from tests.functional.conftest import MakeDaemon
 from tests.functional.daemon import Daemon
+from tests.functional.test_jsonrpc import ask, call
 from tests.functional.test_mcpctl import MCPCTL, NOBODY, answer, at, environment, mcpctl
+from tests.functional.test_rest import get
 from tests.unit.legacy import old
 from tests.unit.legacy.conftest import dump
 
@@ -83,6 +87,53 @@ def test_the_old_data_appears_in_a_running_daemon(make_daemon: MakeDaemon, tmp_p
     assert answer(found)["success"]
 
 
+def test_a_time_that_nobody_knows_is_not_made_up(make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    source = tmp_path / "mcp_state.db"
+    db = sqlite3.connect(source)
+    for table in ("agent_states", "components", "activities"):
+        db.execute(f"CREATE TABLE {table} ({old.COLUMNS['bridge'][table]})")
+    db.execute("CREATE TABLE decisions (id, proposer, decision, created_at)")
+    db.execute("CREATE TABLE conflicts (id, agents, issue, resolved, timestamp)")
+    db.execute("INSERT INTO agent_states (agent) VALUES ('x')")
+    db.execute("INSERT INTO components (id, name, owner) VALUES ('c', 'auth', 'x')")
+    db.execute("INSERT INTO decisions VALUES ('d', 'x', 'Go?', NULL)")
+    db.execute("INSERT INTO conflicts VALUES ('k', '[\"x\", \"y\"]', 'both', 0, NULL)")
+    db.commit()
+    db.close()
+    daemon = make_daemon()
+    assert mcpctl("migrate", "--from", str(source), *at(daemon)).returncode == 0
+    work = {"agent": "y", "activity": "auth", "category": "task", "status": "started", "component": "auth"}
+    told = [
+        *(call(daemon, name, given).json["result"] for name, given in (
+            ("log_activity", work), ("check_conflicts", {"agents": ["x", "y"]}),
+            ("find_component_owner", {"component": "auth"}),
+        )),
+        *(get(daemon, f"/api/mcp/{path}").json for path in ("components", "status", "agent-states", "conflicts")),
+        *(
+            ask(daemon, "resources/read", {"uri": uri}).json["result"]
+            for uri in ("agent://x", "config://agents/x", "component://auth")
+        ),
+    ]  # fmt: skip
+    assert [text for text in map(json.dumps, told) if "1970" in text] == []
+    [component] = get(daemon, "/api/mcp/components").json
+    assert (component["created_at"], component["last_updated"]) == (None, None)
+    [conflict] = [found for found in get(daemon, "/api/mcp/conflicts").json if found["conflict_type"] == "recorded"]
+    assert conflict["created_at"] is None
+    assert told[2] == {"success": True, "found": True, "owner": "x", "status": "active"}
+    exported = [row for table in ("agents", "components", "decisions") for row in exports_of(daemon, table)]
+    assert [
+        row for row in exported if 0 in (row.get("created_us"), row.get("updated_us"), row.get("last_seen_us"))
+    ] == []
+
+
+def exports_of(daemon: Daemon, table: exports.Table) -> list[dict[str, Any]]:
+    database = Database(str(daemon.database), read_only=True)
+    try:
+        return [row for page in exports.pages(database, table, 0) for row in page]
+    finally:
+        database.close()
+
+
 def test_status_plan_and_report_as_json(state: list[str], target: Path, tmp_path: Path) -> None:
     source = old.make(tmp_path / "mcp_state.db", "e", rows=30)
     empty = answer(mcpctl("--json", "migrate", "status", *state))
@@ -109,6 +160,35 @@ def test_status_plan_and_report_as_json(state: list[str], target: Path, tmp_path
     for words in (["status"], ["--from", str(source)], ["--from", str(source), "--plan"]):
         shown = mcpctl("migrate", *words, *state)
         assert (shown.returncode, "activities" in shown.stdout) == (0, True)
+
+
+def test_the_time_zone_of_a_file_is_known_the_next_time(state: list[str], target: Path, tmp_path: Path) -> None:
+    source, other = tmp_path / "mcp_state.db", tmp_path / "mcp_system.db"
+    for path in (source, other):
+        many(path, 1)
+    zone = ["--timezone", "America/New_York"]
+    assert mcpctl("migrate", "--from", str(source), *zone, *state).returncode == 0
+    db = sqlite3.connect(source)
+    db.execute("INSERT INTO activities VALUES ('new', 'a', '2025-09-18T10:00:00', 'new', 'task', NULL, NULL)")
+    db.commit()
+    db.close()
+    plan = answer(mcpctl("--json", "migrate", "--from", str(source), "--plan", *state))
+    assert (plan["timezone"], plan["timezone_from"]) == ("America/New_York", "last run")
+    done = mcpctl("migrate", "--from", str(source), *state)
+    assert "as the last run read them" in done.stdout
+    db = sqlite3.connect(target)
+    assert db.execute("SELECT timestamp FROM activities WHERE activity = 'new'").fetchall() == [
+        ("2025-09-18 14:00:00.000",)
+    ]
+    db.close()
+    assert answer(mcpctl("--json", "migrate", "--from", str(other), "--plan", *state))["timezone_from"] == "machine"
+    db = sqlite3.connect(other)
+    db.execute("UPDATE activities SET activity = 'other'")
+    db.commit()
+    db.close()
+    assert mcpctl("migrate", "--from", str(other), "--timezone", "Europe/Rome", *state).returncode == 0
+    done = mcpctl("migrate", "--from", str(source), "--from", str(other), *state)
+    assert (done.returncode, "mcp_state.db in America/New_York" in done.stderr) == (64, True), done.stderr
 
 
 @pytest.mark.parametrize(
@@ -144,7 +224,7 @@ def test_who_may_not_is_told_what_to_do(state: list[str], target: Path, tmp_path
     assert (done.returncode, "run as root" in done.stderr) == (77, True), done.stderr
     source.chmod(0o600)
     done = mcpctl("migrate", "--from", str(source), *state, user=NOBODY)
-    assert (done.returncode, "you may not read it" in done.stderr) == (65, True), done.stderr
+    assert (done.returncode, "run as root" in done.stderr) == (77, True), done.stderr
 
 
 def test_what_root_migrates_belongs_to_the_daemons_user(state: list[str], target: Path, tmp_path: Path) -> None:

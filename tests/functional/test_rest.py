@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,13 @@ OLD_TABLES = {
     "consent_decisions": "id, session_id, operation, resource, decision, timestamp, expires_at, reason",
     "path_access_log": "id, timestamp, path, normalized_path, access_type, allowed, reason, session_id",
     "agent_states": "agent, last_seen, status, current_task, capabilities, metadata",
-    "conflicts": "id, agents, issue, resolved, resolution",
+    "activities": "id, agent, timestamp, activity, category, metadata, status, details",
+    "components": "id, name, type, owner, description, dependencies, interfaces, created_at, updated_at, version,"
+    " status, last_updated, metadata",
+    "decisions": "id, proposer, decision, options, votes, status, consensus_required, created_at, resolved_at,"
+    " category, question, proposed_by, approved_by, timestamp, metadata",
+    "conflicts": "id, agents, issue, resolved, resolution, timestamp, agent1, agent2, component, conflict_type,"
+    " severity, created_at, detected_at, resolved_at",
 }
 """The tables of the old system that its guide and its tools read, with the columns that they select."""
 
@@ -212,6 +219,23 @@ def test_the_tables_that_the_guide_reads_are_there(rpc: Daemon, table: str) -> N
         )  # fmt: skip
     db.close()
     assert rows or table not in ("audit_log", "tool_executions", "sessions", "capabilities", "performance_metrics")
+
+
+def test_times_of_the_tables_are_what_the_old_tools_compare_with_now(rpc: Daemon) -> None:
+    db = Database(str(rpc.database), read_only=True)
+    active = "SELECT agent FROM agent_states WHERE {} > datetime('now', '-5 minutes') ORDER BY agent"
+    for seen in ("last_seen", "datetime(last_seen)"):
+        assert db.rows(active.format(seen)) == [("agent-0",), ("agent-1",), ("database",), ("testing",)]
+    assert db.value("SELECT count(*) FROM agent_states WHERE last_seen > datetime('now', '+1 minute')") == 0
+    newest = db.one("SELECT activity, timestamp, at_us FROM activities ORDER BY timestamp DESC, id DESC LIMIT 1")
+    assert newest is not None
+    at = datetime.fromisoformat(f"{newest[1]}+00:00")
+    assert (newest[0], abs(at.timestamp() - newest[2] / 1e6) <= 0.001) == ("x", True)
+    assert db.one("SELECT name, type, dependencies FROM components") == ("users", "database", '["auth"]')
+    assert db.one("SELECT agent1, agent2, conflict_type, resolved_at FROM conflicts WHERE resolved = 0") == (
+        "old-a", "old-b", "both edit", None,
+    )  # fmt: skip
+    db.close()
 
 
 def test_quantiles_are_of_the_nearest_rank() -> None:

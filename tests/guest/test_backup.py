@@ -12,7 +12,7 @@ UNIT = "mcpd-backup.service"
 
 def backups(guest: Guest) -> list[str]:
     """The archives there are, oldest first."""
-    return sorted(guest.exec("find", BACKUPS, "-name", "mcp_backup_*").split())
+    return sorted(guest.exec("find", BACKUPS, "-name", "mcp_backup_*", "!", "-name", "*.sha256").split())
 
 
 def last_event(guest: Guest, but: str = "") -> tuple[str, dict[str, object]]:
@@ -87,7 +87,7 @@ def test_a_backup_keeps_what_agents_have_on_their_screens(guest: Guest) -> None:
     guest.exec("systemctl", "stop", watch, "mcpd-ttyd-control.socket", "mcpd-ttyd-manager.service")
     guest.exec("systemctl", "start", UNIT)
     absent = json.loads(guest.exec("mcpctl", "--json", "backup", "show"))["agents"]
-    assert all("mcpd-ttyd-manager cannot be reached" in agent["unseen"] for agent in absent)
+    assert [a["unseen"] for a in absent if "mcpd-ttyd-manager cannot be reached" not in a["unseen"]] == []
     guest.exec("systemctl", "start", "mcp.target")
     guest.exec("mcpctl", "agent", "stop", "backend-api")
 
@@ -117,7 +117,7 @@ def test_a_backup_that_is_killed_is_an_alert(guest: Guest) -> None:
     assert "signal (KILL)" in str(data["message"])
     assert str(data["message"]).endswith(backups(guest)[-1])
     guest.exec("journalctl", "--sync")
-    assert "no backup was made: signal (KILL)" in guest.journal("-u", "mcpd-backup", "-p", "alert")
+    assert "mcpd-backup failed: signal (KILL)" in guest.journal("-u", "mcpd-backup", "-p", "alert")
     guest.exec("systemctl", "start", UNIT)
     assert guest.status("mcpctl", "health") == 0
 
@@ -145,7 +145,7 @@ def test_a_full_disk_fails_loudly_and_leaves_what_is_there(guest: Guest) -> None
         assert last_event(guest)[0] == "alert.raised"
         topic, data = last_event(guest, but="alert.raised")
         assert (topic, data["directory"]) == ("backup.failed", BACKUPS)
-        assert "no backup was made" in guest.journal("-u", "mcpd-backup", "-p", "alert")
+        assert "mcpd-backup failed" in guest.journal("-u", "mcpd-backup", "-p", "alert")
         assert guest.status("mcpctl", "health") == 1
         assert guest.request("/api/mcp/health").status == 200, "a failed backup is no reason to refuse callers"
     finally:
@@ -156,14 +156,49 @@ def test_a_full_disk_fails_loudly_and_leaves_what_is_there(guest: Guest) -> None
     assert backups(guest)[-1] not in there
 
 
+def test_without_leave_the_backup_fails_loudly_and_in_one_line(guest: Guest) -> None:
+    guest.exec("sh", "-c", f"chmod 000 {BACKUPS}; chown root: {BACKUPS}")
+    try:
+        assert guest.status("systemctl", "start", UNIT) == 1
+        assert guest.show(UNIT, "ExecMainStatus") == "77"
+        guest.exec("journalctl", "--sync")
+        said = guest.journal("-u", "mcpd-backup", "-n", "20", "-o", "cat")
+        assert "Traceback" not in said
+        assert f"{BACKUPS}: Permission denied" in said
+        topic, data = last_event(guest)
+        assert (topic, data["source"]) == ("alert.raised", "backup")
+        assert f"the newest backup is not to be found: {BACKUPS}: Permission denied" in str(data["message"])
+        assert last_event(guest, but="alert.raised")[0] == "backup.failed"
+    finally:
+        guest.exec("sh", "-c", f"chmod 750 {BACKUPS}; chown mcpd:mcpd {BACKUPS}")
+    guest.exec("systemctl", "start", UNIT)
+    assert guest.status("mcpctl", "health") == 0
+
+
 def test_an_encrypted_backup_is_restored_with_its_key(guest: Guest) -> None:
     guest.exec("age-keygen", "-o", "/root/key")
     recipient = guest.exec("age-keygen", "-y", "/root/key").strip()
     guest.exec("sh", "-c", f"printf '[backup]\\nrecipient = \"{recipient}\"\\n' >/etc/mcpd/mcpd.toml.d/backup.toml")
     guest.exec("systemctl", "start", UNIT)
     path = next(path for path in backups(guest) if path.endswith(".age"))
-    assert guest.status("mcpctl", "backup", "verify", path) == 65
+    assert "is what was proved" in guest.exec("mcpctl", "backup", "verify", path)
     guest.exec("mcpctl", "backup", "verify", path, "--identity", "/root/key")
+    assert guest.exec("stat", "-c", "%U %a", f"{path}.sha256").split() == ["mcpd", "640"]
+    guest.exec("sh", "-c", f"cd {BACKUPS} && sha256sum --check *.sha256")
+    newest = f"{path.partition('T')[0]}T235959Z.tar.gz.age"
+    guest.exec("cp", "-p", path, newest)
+    assert guest.status("mcpctl", "backup", "verify", newest) == 65, "nobody can prove it without the key"
+    guest.exec("mcpctl", "backup", "verify", newest, "--identity", "/root/key")
+    guest.exec("sh", "-c", f"printf xxxx | dd of={newest} bs=1 seek=9000 conv=notrunc")
+    assert guest.status("mcpctl", "backup", "verify", newest) == 65
+    assert guest.status("mcpctl", "backup", "verify", newest, "--identity", "/root/key") == 65
+    pruned = json.loads(guest.exec("mcpctl", "--json", "backup", "prune"))
+    assert (pruned["removed"], list(pruned["unusable"])) == ([], [newest])
+    guest.exec("systemctl", "start", UNIT)
+    assert newest in backups(guest)
+    guest.exec("journalctl", "--sync")
+    assert f"{newest}: is damaged" in guest.journal("-u", "mcpd-backup", "-p", "warning")
+    guest.exec("rm", newest)
     guest.exec("sh", "-c", "printf '[backup]\\nrecipient = \"nobody\"\\n' >/etc/mcpd/mcpd.toml.d/backup.toml")
     assert guest.status("systemctl", "start", UNIT) == 1
     guest.exec("journalctl", "--sync")

@@ -10,6 +10,7 @@ import pytest
 
 from mcpd.agents import files
 from mcpd.agents.machine import Machine
+from mcpd.backup import proof
 from mcpd.ctl import health
 from mcpd.ctl.checks import agents, backups, database, legacy, ports, units
 from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped, warning
@@ -407,6 +408,10 @@ def test_the_newest_backup_goes_by_its_name(tmp_path: Path) -> None:
     facts = backups.gather(str(tmp_path))
     assert facts.newest == tmp_path / "mcp_backup_20260102T030000Z.tar.gz.age"
     assert facts.age_s > 300 * 24 * HOUR_S
+    proof.write(facts.newest, facts.newest)
+    assert backups.gather(str(tmp_path)).newest == facts.newest
+    facts.newest.write_bytes(b"longer than when it was proved")
+    assert backups.gather(str(tmp_path)).newest == tmp_path / "mcp_backup_20260101T030000Z.tar.gz"
 
 
 def test_a_database_knows_for_how_long_it_has_been_ours(path: str, db: Database) -> None:

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcpd.backup import archive, backups
+from mcpd.backup import archive, backups, proof
 from mcpd.ctl.checks.check import Check, ok, skipped, warning
+from mcpd.errors import AccessDenied, SourceUnusable, StoreUnavailable
 
 NOW = "mcpctl backup now; mcpctl logs backup tells of the last night's"
 _NAME = "backups"
@@ -26,15 +27,24 @@ class Facts:
 
 
 def gather(directory: str) -> Facts:
-    """Look for the newest backup in *directory*; it goes by its name, and is not opened."""
+    """Look for the newest backup in *directory*; it goes by its name and size, and is not opened."""
     try:
-        found = backups.all_of(Path(directory))
-    except PermissionError:
+        newest = next(filter(_is_of_size, backups.all_of(Path(directory))), None)
+    except AccessDenied:
         return Facts(directory, denied=True)
-    except OSError:
+    except StoreUnavailable:
         return Facts(directory)
-    made_at = archive.made_at(found[0]) if found else None
-    return Facts(directory) if made_at is None else Facts(directory, False, found[0], time.time() - made_at.timestamp())
+    made_at = archive.made_at(newest) if newest else None
+    return Facts(directory) if made_at is None else Facts(directory, False, newest, time.time() - made_at.timestamp())
+
+
+def _is_of_size(path: Path) -> bool:
+    """Say whether *path* has the size that it had when it was proved, if it was."""
+    try:
+        proof.check_size(path)
+    except SourceUnusable:
+        return False
+    return True
 
 
 def judge(facts: Facts, database_age_s: float) -> Check:

@@ -6,11 +6,17 @@ import http.client
 import time
 
 from mcpd.ctl.cutover.criteria import percentile
-from mcpd.errors import Unreachable
+from mcpd.errors import EX_NOPERM, Unreachable
 from mcpd.store.cutovers import Baseline
 
 PATH = "/api/mcp/status"
 _TIMEOUT_S = 5.0
+
+
+class Refused(Unreachable):
+    """Who listens there does not serve this user."""
+
+    exit_status = EX_NOPERM
 
 
 def measure(requests: int, now_us: int, port: int) -> Baseline:
@@ -35,6 +41,8 @@ def ask(port: int) -> str:
         raise Unreachable(f"port {port} does not answer: {exc or type(exc).__name__}") from exc
     finally:
         connection.close()
+    if answer.status == 403:
+        raise Refused(f"who answers on port {port} does not serve this user; run as root, by sudo")
     if answer.status != 200:
         raise Unreachable(f"port {port} answers {PATH} with HTTP {answer.status}")
     return "mcpd" if b'"server_version"' in body else "legacy"

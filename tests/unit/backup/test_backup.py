@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpd import config
-from mcpd.backup import age, archive, backups, nightly, retention
+from mcpd.backup import age, archive, backups, nightly, proof, retention
 from mcpd.backup.agents import State, States
 from mcpd.backup.retention import Rules
 from mcpd.config import Config
@@ -59,7 +59,7 @@ def test_a_backup_says_what_it_holds_and_is_whole(made: Path, database: Path) ->
     assert found.manifest.schema_version == schema.migrations()[-1].version
     assert [file.name for file in found.manifest.files] == ["config/mcpd.toml", "mcp.db"]
     assert made.stat().st_mode & 0o777 == 0o640
-    assert sorted(made.parent.iterdir()) == [made]
+    assert sorted(made.parent.iterdir()) == [made, proof.path_of(made)]
     assert backups.all_of(made.parent) == [made]
 
 
@@ -223,15 +223,96 @@ def test_pruning_removes_what_no_rule_keeps(tmp_path: Path, made: Path) -> None:
     broken = directory / archive.file_name(NEWEST - timedelta(days=1) + timedelta(hours=1))
     broken.write_bytes(b"broken")
     (directory / "mcp_backup_mine.tar.gz").write_bytes(b"")
-    gone = backups.prune(directory, Rules(), dry_run=True)
-    assert all(path.exists() for path in gone)
-    assert backups.prune(directory, Rules(), dry_run=False) == gone
-    assert not any(path.exists() for path in gone)
+    would = backups.prune(directory, Rules(), dry_run=True)
+    assert all(path.exists() for path in would.removed)
+    assert len(list(directory.glob("*.sha256"))) == 1
+    done = backups.prune(directory, Rules(), dry_run=False)
+    assert (done, bool(done.removed), list(done.unusable)) == (would, True, [broken])
+    assert not any(path.exists() for path in done.removed)
     assert made.exists()
     assert broken.exists()
     assert (directory / archive.file_name(NEWEST - timedelta(days=1))).exists()
     assert (directory / "mcp_backup_mine.tar.gz").exists()
-    assert backups.prune(directory, Rules(), dry_run=False) == []
+    assert {proof.path_of(path) for path in backups.all_of(directory) if path != broken} == set(
+        directory.glob("*.sha256")
+    )
+    assert backups.prune(directory, Rules(), dry_run=False).removed == []
+
+
+def flipped(path: Path) -> None:
+    """Change a bit near the end of *path*."""
+    content = bytearray(path.read_bytes())
+    content[-3000] ^= 1
+    path.write_bytes(content)
+
+
+def shortened(path: Path) -> None:
+    """Cut the end of *path* off."""
+    path.write_bytes(path.read_bytes()[:-6000])
+
+
+@pytest.mark.parametrize("damage", [flipped, shortened])
+@pytest.mark.parametrize("proved", [True, False])
+def test_a_damaged_backup_takes_no_others_place(made: Path, damage: Callable[[Path], None], *, proved: bool) -> None:
+    directory = made.parent
+    good, damaged = (directory / archive.file_name(NEWEST + timedelta(hours=hours)) for hours in (1, 2))
+    for path in (good, damaged):
+        shutil.copy(made, path)
+        if proved:
+            proof.write(path, path)
+    made.unlink()
+    damage(damaged)
+    done = backups.prune(directory, Rules(1, 0, 0), dry_run=False)
+    assert (list(done.removed), list(done.unusable)) == ([], [damaged])
+    assert "is damaged" in done.unusable[damaged]
+    assert (good.exists(), damaged.exists()) == (True, True)
+    assert proof.of(made) is None, "the proof of what is gone is gone"
+    shutil.copy(good, damaged)
+    proof.path_of(damaged).unlink(missing_ok=True)
+    assert list(backups.prune(directory, Rules(1, 0, 0), dry_run=False).removed) == [good]
+    assert sorted(directory.iterdir()) == [damaged, proof.path_of(damaged)]
+
+
+STATES_OF = st.sampled_from(["good", "damaged", "unproved"])
+
+
+@given(st.dictionaries(st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)), STATES_OF))
+def test_pruning_keeps_of_what_can_be_proved_as_much_as_if_there_were_nothing_else(made: dict[datetime, str]) -> None:
+    state_at = {at.replace(microsecond=0): state for at, state in made.items()}
+    good = retention.choose({at for at, state in state_at.items() if state == "good"}, Rules()).kept
+    with tempfile.TemporaryDirectory() as name:
+        paths = {at: Path(name) / archive.file_name(at, encrypted=True) for at in state_at}
+        for at, path in paths.items():
+            path.write_bytes(b"age-encryption.org/v1\n")
+            if state_at[at] != "unproved":
+                proof.write(path, path)
+            if state_at[at] == "damaged":
+                path.write_bytes(b"age-encryption.org/v2\n")
+        done = backups.prune(Path(name), Rules(), dry_run=False)
+        left = {at for at, path in paths.items() if path.exists()}
+        assert {paths[at] for at in state_at.keys() - left} == set(done.removed)
+        assert {at for at in left if state_at[at] == "good"} == good.keys()
+        if not good:
+            assert left == state_at.keys()
+        assert backups.prune(Path(name), Rules(), dry_run=False).removed == []
+
+
+def test_a_backup_without_a_proof_has_one_when_it_was_verified(made: Path, tmp_path: Path) -> None:
+    found = proof.of(made)
+    assert found is not None
+    assert (found.size_bytes, len(found.sha256)) == (made.stat().st_size, 64)
+    checked = subprocess.run(["sha256sum", "--check", proof.path_of(made).name], cwd=made.parent, check=False)
+    assert checked.returncode == 0
+    proof.path_of(made).write_text("rubbish")
+    assert proof.of(made) is None
+    backups.verify(made)
+    again = proof.of(made)
+    assert again is not None
+    assert again.sha256 == found.sha256
+    other = tmp_path / "mine.tar.gz"
+    shutil.copy(made, other)
+    backups.verify(other)
+    assert proof.of(other) is None, "nothing is written beside what is not one of ours"
 
 
 def test_what_a_killed_backup_left_is_removed(made: Path, database: Path) -> None:
@@ -283,7 +364,7 @@ def test_the_nightly_backup_prunes_and_tells_of_itself(
     first.path.rename(older)
     done = nightly.run(wanted, [])
     assert [file.name for file in done.backup.manifest.files] == ["mcp.db", RECORDING]
-    assert (done.removed, backups.all_of(directory)) == ([older], [done.backup.path])
+    assert (done.pruned.removed, backups.all_of(directory)) == ([older], [done.backup.path])
     topic, data = told(database)[-1]
     assert (topic, data["path"], data["removed"]) == ("backup.finished", str(done.backup.path), [str(older)])
 
@@ -321,17 +402,33 @@ def test_a_backup_that_fails_is_an_event_and_prunes_nothing(database: Path, made
     assert not (tmp_path / "none.db").exists()
 
 
+def test_a_backup_was_made_even_where_older_ones_cannot_be_removed(
+    database: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "ENVIRONMENT_FILE", made.parent / "none")
+    monkeypatch.setattr(nightly, "states", lambda _settings: States())
+    unremovable = made.with_name(archive.file_name(NEWEST - timedelta(days=3000)))
+    unremovable.mkdir()
+    with pytest.raises(StoreUnavailable, match=f"{unremovable}: Is a directory"):
+        nightly.run(settings(database, made.parent, keep_days=1, keep_weeks=0, keep_months=0), [])
+    topic, data = told(database)[-1]
+    assert (topic, data["path"]) == ("backup.finished", str(backups.all_of(made.parent)[0]))
+    assert [topic for topic, _ in told(database)].count("backup.failed") == 0
+
+
 def test_an_alert_names_the_newest_backup_and_tells_of_a_run_that_could_not(database: Path, made: Path) -> None:
     wanted = settings(database, made.parent)
     nightly.alert(wanted, "exit-code", "75")
-    message = f"no backup was made: exit-code (75); the newest is {made}"
+    message = f"mcpd-backup failed: exit-code (75); the newest backup is {made}"
     assert told(database) == [("alert.raised", {"source": "backup", "message": message})]
     made.unlink()
     nightly.alert(wanted, "timeout", "TERM")
     failed, alert = told(database)[1:]
     assert failed == ("backup.failed", {"directory": str(made.parent), "error": "it was ended: timeout (TERM)"})
-    message = "no backup was made: timeout (TERM); the newest is none"
+    message = "mcpd-backup failed: timeout (TERM); the newest backup is none"
     assert alert == ("alert.raised", {"source": "backup", "message": message})
+    nightly.alert(settings(database, database), "exit-code", "77")
+    assert "the newest backup is not to be found: " in str(told(database)[-1][1]["message"])
 
 
 def test_without_age_it_is_said_what_is_missing(
@@ -358,7 +455,7 @@ def test_an_encrypted_backup_can_be_read_with_the_key_only(database: Path, ident
     ).stdout.strip()
     made = backups.make(database, {}, tmp_path / "backups", recipient=recipient)
     assert made.path.name.endswith(".tar.gz.age")
-    assert sorted(made.path.parent.iterdir()) == [made.path] == backups.all_of(made.path.parent)
+    assert backups.all_of(made.path.parent) == [made.path]
     assert b"SQLite" not in made.path.read_bytes()
     assert backups.verify(made.path, identity).manifest == made.manifest
     with pytest.raises(SourceUnusable, match="is encrypted; --identity"):
@@ -370,9 +467,12 @@ def test_an_encrypted_backup_can_be_read_with_the_key_only(database: Path, ident
     before = dump(database)
     assert backups.restore(made.path, database, identity).backup.path == made.path
     assert dump_before(database) == before
-    assert backups.prune(made.path.parent, Rules(0, 0, 0), dry_run=False) == []
+    assert backups.prune(made.path.parent, Rules(0, 0, 0), dry_run=False).removed == []
     damaged = made.path.read_bytes()
     made.path.write_bytes(damaged[:-20])
+    with pytest.raises(SourceUnusable, match="is damaged: has"):
+        backups.verify(made.path, identity)
+    proof.path_of(made.path).unlink()
     with pytest.raises(SourceUnusable, match="cannot be decrypted"):
         backups.verify(made.path, identity)
     made.path.write_bytes(b"x")

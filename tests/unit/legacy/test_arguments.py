@@ -36,7 +36,7 @@ TODAY: dict[str, dict[str, Any]] = {
     "heartbeat": {"agent": "a", "dry_run": True},
     "request_collaboration": {"from_agent": "a", "to_agent": "b", "task": "t", "priority": "low"},
     "propose_decision": {"category": "c", "question": "q", "proposed_by": "a", "metadata": {}},
-    "find_component_owner": {"component": "c"},
+    "find_component_owner": {"component": "c", "type": "t"},
 }
 
 

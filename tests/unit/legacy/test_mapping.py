@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mcpd.legacy import mapping, rows, values
 from mcpd.legacy.mapping import Fate
 from mcpd.legacy.rows import Row, Sum, Torn
+from mcpd.times import NEVER_US
 
 ROME = ZoneInfo("Europe/Rome")
 T = "2025-09-18T10:15:00"  # local
@@ -78,7 +79,7 @@ def test_a_component_of_variant_d() -> None:
 
 def test_an_agent_never_heard_of_is_still_an_agent() -> None:
     found = fate("agent_states", agent="database", last_seen=None, status=None, current_task="")
-    assert found.values == ("database", "offline", None, None, None, mapping.NEVER_US, mapping.NEVER_US)
+    assert found.values == ("database", "offline", None, None, None, NEVER_US, NEVER_US)
 
 
 def test_an_agent_of_the_later_system() -> None:

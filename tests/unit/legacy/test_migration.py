@@ -484,6 +484,17 @@ def test_a_full_database_is_left_as_it_was(tmp_path: Path, target: Path, migrate
         "DELETE FROM legacy_rows WHERE id = 7",
         "UPDATE legacy_rows SET row = json_set(row, '$.id', 'other') WHERE id = 7",
         "UPDATE legacy_rows SET copies = 2 WHERE id = 7",
+        "UPDATE agents SET status = 'evil' WHERE name = 'database'",
+        "UPDATE agents SET capabilities = json_array('evil') WHERE capabilities IS NOT NULL",
+        "UPDATE agents SET created_us = created_us + 1 WHERE name = 'database'",
+        "UPDATE components SET owner = 'evil'",
+        "UPDATE components SET version = version + 1",
+        "UPDATE components SET metadata = NULL",
+        "UPDATE decisions SET status = 'evil'",
+        "UPDATE subject_consents SET purpose = 'evil'",
+        "UPDATE processing_records SET classification = 'public'",
+        "UPDATE sensitive_accesses SET caller = 'evil'",
+        "UPDATE breaches SET affected_records = affected_records - 1",
     ],
 )
 def test_what_is_not_written_as_it_was_read_is_taken_back(
@@ -496,7 +507,7 @@ def test_what_is_not_written_as_it_was_read_is_taken_back(
         db.execute(change)
         return taken
 
-    source, before = old.make(tmp_path / "old.db", "a", rows=30), dump(target)
+    source, before = old.make(tmp_path / "old.db", "e", rows=30), dump(target)
     monkeypatch.setattr(staging, "take_over", faulty)
     with pytest.raises(VerificationFailed):
         migrate(source)

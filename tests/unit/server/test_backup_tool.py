@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mcpd.backup import backups as archives
 from mcpd.backup import nightly
 from mcpd.config import BACKUP_REQUEST, Backup, Config
 from mcpd.config import Database as Settings
@@ -47,7 +48,7 @@ def test_a_backup_that_was_asked_for_is_told_of(db: Database, config: Config, pa
         await backup(config, path)
         made = (await settled(site, task["taskId"]))["result"]["structuredContent"]
         assert made["rows"] > 0
-        assert [str(found) for found in (tmp_path / "backups").iterdir()] == [made["path"]]
+        assert [str(found) for found in archives.all_of(tmp_path / "backups")] == [made["path"]]
 
     play(db, scene, config)
     assert not Path(path).with_name(BACKUP_REQUEST).exists()

@@ -90,6 +90,14 @@ def test_components_have_an_owner_a_version_and_a_history(run: Run) -> None:
     }  # fmt: skip
 
 
+def test_a_component_may_be_asked_for_by_its_type(run: Run) -> None:
+    for name, owner, kind in (("c", "a", "api"), ("c (test)", "b", "test"), ("free", "x", None)):
+        run("register_component", name=name, owner=owner, metadata={"type": kind} if kind else {})
+    owners = {kind: run("find_component_owner", component="c", type=kind).get("owner") for kind in ("api", "test", "z")}
+    assert owners == {"api": "a", "test": "b", "z": None}
+    assert run("find_component_owner", component="free", type="api")["owner"] == "x"
+
+
 def test_registering_again_keeps_metadata_and_paths_that_are_left_out(run: Run, db: Database) -> None:
     run("register_component", name="api", owner="a", metadata={"k": 1}, paths=["src/api"])
     run("register_component", name="api", owner="b")
