@@ -9,6 +9,7 @@ dialect of ``POST /jsonrpc`` and never leave through ``/mcp``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 EX_REFUSED = 1  # mcpd, or what was looked at, answered, and the answer is no
 EX_USAGE = 64
@@ -36,7 +37,14 @@ class Error(Exception):
         self.message = message
         self.data = data
         if http_status is not None:
-            self.http_status = http_status
+            self.http_status = HTTPStatus(http_status).value  # one there is not would break whoever answers with it
+
+
+class InternalError(Error):
+    """A fault of ours or of a plug-in's, of which the peer learns nothing more."""
+
+    def __init__(self) -> None:
+        super().__init__("internal error; the journal has the details")
 
 
 class ParseError(Error):

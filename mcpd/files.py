@@ -35,7 +35,7 @@ def alone(directory: Path, purpose: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise StoreUnavailable(f"another {purpose} is at work in {directory}") from exc
+            raise StoreUnavailable(f"another {purpose} is at work; try again when it has ended") from exc
         yield
     finally:
         os.close(descriptor)

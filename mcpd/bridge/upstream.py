@@ -12,6 +12,7 @@ import os
 import pwd
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httptools
 
@@ -156,13 +157,24 @@ class Upstream:
                 sock.close()
                 missing = isinstance(exc, FileNotFoundError) and not self._was_there
                 waits = isinstance(exc, FileNotFoundError | ConnectionError | BlockingIOError) and not missing
+                waits = waits and not self._is_other_file()
                 if not waits or self._loop.time() > give_up_s:
                     raise self._explain(exc) from exc
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
+    def _is_other_file(self) -> bool:
+        """Say whether there is a file that is no socket; the kernel refuses the connection in either case."""
+        path = Path(self._path)
+        try:
+            return path.exists() and not path.is_socket()
+        except OSError:
+            return False
+
     def _explain(self, exc: OSError) -> Error:
         path = self._path
+        if self._is_other_file():
+            return Unreachable(f"{path} is no socket; expected that of mcpd-rpc")
         if isinstance(exc, PermissionError):
             who = f"user {_user()} may not connect to {path}"
             return AccessDenied(f"{who}; an administrator may run: {_ADMIT} {_user()}")

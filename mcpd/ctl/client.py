@@ -19,6 +19,7 @@ from mcpd.errors import AccessDenied, Error, StoreUnavailable, Unreachable, Usag
 DEFAULT_URL = "unix:/run/mcpd/mcp.sock"
 TIMEOUT_S = 15.0  # longer than the watchdog takes to replace a daemon that hangs
 START = "systemctl start mcp.target"
+FORWARD = "mcpctl rollback --forward, since the old system serves"
 _HANGS = "systemd replaces a daemon that hangs; try again, or see mcpctl logs rpc"
 
 
@@ -163,9 +164,9 @@ class Client:
         except TimeoutError as exc:
             raise NoAnswer(f"mcpd does not answer at {url} within {self._timeout_s:g} s", _HANGS) from exc
         except FileNotFoundError as exc:
-            raise NoAnswer(f"mcpd does not listen at {url}: there is no such socket", START) from exc
+            raise NoAnswer(f"mcpd does not listen at {url}: there is no such socket", start()) from exc
         except ConnectionRefusedError as exc:
-            raise NoAnswer(f"nobody listens at {url}", START) from exc
+            raise NoAnswer(f"nobody listens at {url}", start()) from exc
         except PermissionError as exc:
             raise AccessDenied(f"you may not connect to {url}: {exc.strerror}; run as root, by sudo") from exc
         except (ConnectionError, http.client.HTTPException) as exc:
@@ -173,6 +174,13 @@ class Client:
             raise NoAnswer(f"the connection to {url} broke before an answer came: {what}", _HANGS) from exc
         except OSError as exc:
             raise NoAnswer(f"cannot reach {url}: {exc.strerror or exc}") from exc
+
+
+def start() -> str:
+    """Return what makes mcpd listen: while the old system serves, ``START`` would stop that and bring nothing over."""
+    from mcpd.ctl.cutover import switching
+
+    return FORWARD if switching.old_serves() else START
 
 
 def refusal(answer: Answer) -> Error:

@@ -10,7 +10,7 @@ from mcpd import config
 from mcpd.agents import files as agent_files
 from mcpd.config import Config
 from mcpd.ctl import client, output
-from mcpd.ctl.checks import agents, backups, database, ports, units
+from mcpd.ctl.checks import agents, backups, database, legacy, ports, units
 from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped
 from mcpd.ctl.checks.units import Unit
 from mcpd.errors import EX_REFUSED, ConfigError, Unreachable
@@ -61,6 +61,16 @@ def checks(url: str, files: Sequence[Path] | None) -> Iterator[Check]:
 
 
 def _check_system(configured: Ports) -> Iterator[Check]:
+    from mcpd.ctl.cutover import switching
+
+    if switching.old_serves():
+        yield from legacy.judge(legacy.probe(configured.rpc), configured.rpc)
+    else:
+        yield from _check_mcpd(configured)
+    yield from agents.judge(agent_files.load(), agents.find_tmux(), agents.find_ttyd())
+
+
+def _check_mcpd(configured: Ports) -> Iterator[Check]:
     found: dict[str, Unit] | None = None
     try:
         found = units.gather()
@@ -73,7 +83,6 @@ def _check_system(configured: Ports) -> Iterator[Check]:
     tcp = ports.probe(f"http://127.0.0.1:{configured.rpc}")
     rpc = ports.judge_probe(f"port {configured.rpc}", tcp, listening.get(configured.rpc, ()))
     yield from ports.judge(found, listening, rpc, configured)
-    yield from agents.judge(agent_files.load(), agents.find_tmux(), agents.find_ttyd())
 
 
 def check_configuration(files: Sequence[Path] | None) -> tuple[Check, Config | None]:
@@ -81,7 +90,7 @@ def check_configuration(files: Sequence[Path] | None) -> tuple[Check, Config | N
     try:
         settings = config.effective(files)
     except ConfigError as error:
-        return failed("configuration", error.message, "mend it; then systemctl start mcp.target"), None
+        return failed("configuration", error.message, f"mend it; then {client.start()}"), None
     return ok("configuration", f"{len(settings)} settings, all valid"), config.build(settings)
 
 

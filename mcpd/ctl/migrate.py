@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", action="store_true", help="say what would be done; change nothing")
     parser.add_argument("--cutover", action="store_true", help="then switch from the old system to mcpd")
     parser.add_argument("--watch", action="store_true", help="watch the cut-over for an hour, or go on with that")
+    parser.add_argument("--foreground", action="store_true", help="go on with the watch here; its unit does so")
     parser.add_argument("--adopt", action="store_true", help="with --cutover and sessions: start agents in their place")
     parser.add_argument("--reason", metavar="TEXT", help="for report: what is the matter")
 
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.action == "status":
             migration_status.show(target, as_json=arguments.json)
         elif arguments.action == "report":
-            _report(target, arguments.reason)
+            _report(settings, arguments.reason, as_json=arguments.json)
         else:
             _sessions(settings, adopt=arguments.adopt, as_json=arguments.json)
         return 0
@@ -67,6 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--reason goes with mcpctl migrate report")
     if arguments.adopt and not arguments.cutover:
         raise UsageError("--adopt goes with --cutover, or with mcpctl migrate sessions")
+    if arguments.foreground and (arguments.cutover or not arguments.watch):
+        raise UsageError("--foreground goes with --watch alone")
     if arguments.cutover or arguments.watch:
         return _cut_over(arguments, settings, target)
     if not arguments.sources:
@@ -81,16 +84,17 @@ def _check_alone(arguments: argparse.Namespace) -> None:
     of_migration = (arguments.sources, arguments.plan, arguments.timezone, arguments.snapshots)
     reason = None if arguments.action == "report" else arguments.reason
     adopt = arguments.adopt and arguments.action != "sessions"
-    if any(of_migration) or arguments.cutover or arguments.watch or reason or adopt:
+    of_cutover = (arguments.cutover, arguments.watch, arguments.foreground, adopt)
+    if any(of_migration) or any(of_cutover) or reason:
         raise UsageError(f"mcpctl migrate {arguments.action} takes no such options")
     if arguments.action == "report" and not arguments.reason:
         raise UsageError("what is the matter? mcpctl migrate report --reason TEXT")
 
 
-def _report(target: Path, reason: str) -> None:
-    from mcpd.ctl.cutover.record import REPORT, Record
+def _report(settings: Config, reason: str, *, as_json: bool) -> None:
+    from mcpd.ctl import cutting_over
 
-    Record(target).tell(REPORT, user=getpass.getuser(), reason=reason)
+    cutting_over.report(settings, getpass.getuser(), reason, as_json=as_json)
 
 
 def _sessions(settings: Config, *, adopt: bool, as_json: bool) -> None:
@@ -109,7 +113,8 @@ def _cut_over(arguments: argparse.Namespace, settings: Config, target: Path) -> 
     if not arguments.cutover:
         if arguments.sources:
             raise UsageError("--watch alone goes on with the last cut-over and takes no --from")
-        return cutting_over.resume(settings, None, None, arguments.config, as_json=arguments.json)
+        go_on = cutting_over.watch_here if arguments.foreground else cutting_over.resume
+        return go_on(settings, arguments.config, as_json=arguments.json)
     sources = arguments.sources or [Path(settings.legacy.database)]
     found = job(sources, target, arguments.timezone, arguments.snapshots)
     watch_s = settings.cutover.watch_s if arguments.watch else None

@@ -47,7 +47,7 @@ def show(target: Path, *, as_json: bool) -> None:
 def gather(target: Path) -> dict[str, Any]:
     """Return what *target* says of migrations into it; it is opened read-only."""
     from mcpd import files
-    from mcpd.ctl.cutover import unwritten
+    from mcpd.ctl.cutover import standing, unwritten
     from mcpd.store import cutovers, legacy, schema
     from mcpd.store.database import Database, store_errors
 
@@ -69,7 +69,11 @@ def gather(target: Path) -> dict[str, Any]:
                 ],
                 "runs": [json.loads(run.report) for run in legacy.runs(db, _MAX_RUNS)],
                 "cutovers": [
-                    {**dataclasses.asdict(each), "sessions": json.loads(each.sessions or "[]")}
+                    {
+                        **dataclasses.asdict(each),
+                        "state": standing.state(each),
+                        "sessions": json.loads(each.sessions or "[]"),
+                    }
                     for each in unwritten.merged(target, cutovers.newest(db, _MAX_RUNS))
                 ],
                 "baselines": {
@@ -83,13 +87,15 @@ def gather(target: Path) -> dict[str, Any]:
 
 
 def _cutovers(status: dict[str, Any]) -> Any:
+    from mcpd.ctl.cutover import standing
+
     rows = [
         (
             each["direction"],
             each["state"],
             rfc3339(each["started_us"]),
             "–" if each["outage_us"] is None else f"{each['outage_us'] / 1000:.0f} ms",
-            each["reason"],
+            each["reason"] or standing.ADVICE.get(each["state"]),
         )
         for each in status["cutovers"]
     ]

@@ -32,7 +32,7 @@ from mcpd.protocol.http import (
     Stream,
     Waiter,
 )
-from mcpd.server import rest
+from mcpd.server import replies
 
 AnswerTurn = Callable[[Sequence["Connection"]], None]
 KeepSocket = Callable[[socket.socket], None]
@@ -193,8 +193,7 @@ class Connection(asyncio.Protocol):
             response, self._server.date(), chunked=self._chunked, keep_alive=self._keep_alive
         )
         self._write(head)
-        if request.method == "HEAD":
-            response.stream.closed()
+        if request.method == "HEAD":  # the stream is not opened, and does nothing before it is
             self._finish()
             return
         self._stream = response.stream
@@ -244,7 +243,7 @@ class Connection(asyncio.Protocol):
         reset the connection, and the peer would lose the answer (RFC 9112 section 9.6).
         """
         self._server.refused(self.caller, error)
-        response = HttpResponse(error.http_status, rest.error_body(error))
+        response = HttpResponse(error.http_status, replies.rest_error(error))
         self._write(http.encode(response, self._server.date(), keep_alive=False))
         self._closing = True
         self.deadline_s = self._server.now_s() + _LINGER_S

@@ -51,8 +51,8 @@ class RequestLog:
         """Log one answered request."""
         work = answer.work
         level = logging.INFO if work.refusal is None else logging.WARNING
-        if answer.fault is not None:
-            self._log.error("request %s failed by our own fault", work.request_id, exc_info=answer.fault)
+        if work.fault is not None:
+            self._log.error("request %s failed by our own fault", work.request_id, exc_info=work.fault)
         if not self._admit(level, now_us):
             self._dropped += 1
             self._slowest_us = max(self._slowest_us, answer.duration_us)

@@ -7,9 +7,10 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -36,6 +37,7 @@ from mcpd.terminals.fleet import Fleet
 from mcpd.ws.doorbell import Doorbell
 
 NAME = "mcpd-rpc"
+_GRACE_S = 1.0
 _PAUSE_S = 0.005  # our own commits ring too
 
 
@@ -86,10 +88,36 @@ def _serve(config: Config, arguments: argparse.Namespace) -> None:
         plugin, loaded = _load_plugins(config)
         outside = Websockets(config.websocket.port, arguments.websockets)
         core = Core(db, config, key, plugin, loaded, agents, outside)
-        uvloop.run(_run(core, db, config, sockets, agents))
+        run_to_its_end(_run(core, db, config, sockets, agents))
     finally:
         checkpointer.close()
         db.close()
+
+
+def run_to_its_end(main: Coroutine[Any, Any, None]) -> None:
+    """Run *main*, which looks after signals by itself, to its end, whatever is raised beside it.
+
+    asyncio lets SystemExit and KeyboardInterrupt of any task or callback end its loop; those of plug-ins must not. Nor
+    is the end waited for of what does not stop when it is told to, as asyncio's own runners do.
+    """
+    loop = uvloop.new_event_loop()
+    _complete(loop, loop.create_task(main))
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        _complete(loop, loop.create_task(asyncio.wait(left, timeout=_GRACE_S)))
+    loop.close()
+
+
+def _complete(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            if not task.done():
+                logging.getLogger(sd.LOGGER_NAME).error("a plug-in's own task wants to exit", exc_info=exc)
+    task.result()
 
 
 def _load_plugins(config: Config) -> tuple[Plugin, Sequence[Loaded]]:
@@ -108,6 +136,7 @@ def _load_plugins(config: Config) -> tuple[Plugin, Sequence[Loaded]]:
 
 
 async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agents: Fleet) -> None:
+    stopped = runtime.stop_event()
     log = logging.getLogger(sd.LOGGER_NAME)
     requests = RequestLog(log, config.log.requests_per_s)
 
@@ -139,7 +168,6 @@ async def _run(core: Core, db: Database, config: Config, sockets: Sockets, agent
         await server.listen(sock)
     for sock in sockets.connections:
         await server.adopt(sock)
-    stopped = runtime.stop_event()
     notifier = sd.Notifier()
     notifier.forget_sockets(runtime.CONNECTION)
     names = ", ".join(runtime.address_of(sock) for sock in sockets.listen)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import orjson
 
 from mcpd.compliance.classes import CLASSES
 from mcpd.plugins.base import Broken, Plugin
+from mcpd.plugins.results import held
 from mcpd.prompts.base import Argument, Name
 from mcpd.prompts.functions import FunctionPrompt
 from mcpd.protocol.content import Icon
@@ -51,7 +53,7 @@ def checked(brought: object) -> Plugin:
         _check_item(f"resource {resource.uri!r}", resource, _check_resource)
     for template in plugin.templates:
         _check_item(f"template {template.prefix!r}", template, _check_template)
-    return plugin
+    return dataclasses.replace(plugin, tools=tuple(held(tool) for tool in plugin.tools))
 
 
 def _members(plugin: Plugin, part: str) -> tuple[Any, ...]:

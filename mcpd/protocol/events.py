@@ -40,6 +40,7 @@ _SWITCHES = {
     "watching": "The switch is watched from now on.",
     "success": "The watch ended and all criteria are met.",
     "unfulfilled": "The watch ended and a criterion is not met.",
+    "superseded": "Another switch took its place, which ended the watch.",
     "rolled_back": "The old system has the ports again.",
     "failed": "A switch failed.",
 }

@@ -72,7 +72,8 @@ def response(value: object) -> Response | None:
     if "error" in value:
         error = value["error"]
         message = error.get("message") if isinstance(error, dict) else None
-        return Response(value["id"], error=str(message)[:1000])
+        words = message if isinstance(message, str) else f"an error without a message, {_show(error)}"
+        return Response(value["id"], error=words[:1000])
     return Response(value["id"], value["result"]) if "result" in value else None
 
 

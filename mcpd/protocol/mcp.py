@@ -82,8 +82,14 @@ def modern_version(request: Request) -> str:
 def stateless_revision(version: str) -> Revision:
     """Return the stateless revision *version*; raises ``UnsupportedProtocolVersion``."""
     revision = revisions.REVISIONS.get(version)
-    if revision is None or revision.handshake:
+    if revision is None:
         raise unsupported(version)
+    if revision.handshake:
+        stateless = ", ".join(name for name, each in revisions.REVISIONS.items() if not each.handshake)
+        raise UnsupportedProtocolVersion(
+            f"protocol version {version!r} begins with initialize; without a session this server speaks {stateless}",
+            {"supported": list(revisions.SUPPORTED), "requested": version},
+        )
     return revision
 
 

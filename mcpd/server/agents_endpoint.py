@@ -10,7 +10,6 @@ from functools import partial
 from typing import Annotated, Any
 
 import msgspec
-import orjson
 from msgspec import Meta
 
 from mcpd.agents import names
@@ -18,11 +17,8 @@ from mcpd.agents.agent import Agent
 from mcpd.errors import AccessDenied, AgentFailed, AgentNotFound, Error, InvalidRequest
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse
 from mcpd.protocol.jsonrpc import decode
-from mcpd.server import changes, rest
+from mcpd.server import changes, rest, rest_calls
 from mcpd.server.calls import Calls
-from mcpd.server.channel import HttpChannel
-from mcpd.server.dialect_endpoint import DIALECT_VERSION
-from mcpd.server.run import CallRequest
 from mcpd.server.site import RestOrder
 from mcpd.server.work import Work, call_tool
 from mcpd.store import activities, agents
@@ -36,9 +32,6 @@ from mcpd.tools.terminals import Message
 PATHS = tuple(f"/api/mcp/{verb}" for verb in ("start-terminal", "setup-agent", "start-agent", "stop-agent"))
 MESSAGES = "/api/mcp/messages"
 _STOP = "/api/mcp/stop-agent"
-_STATUS = {-32602: 400, -32603: 503}
-"""What MCP tells within a 200, by the error's code (``replies.error``)."""
-
 _DOWN = (State.ABSENT, State.EXITED)
 
 
@@ -61,22 +54,6 @@ class Told(Message, frozen=True, kw_only=True):
     agent_name: Annotated[str, Meta(min_length=1, max_length=128)]
 
 
-class RestChannel(HttpChannel):
-    """An answer as the REST endpoints give it, made of the JSON-RPC response of a call."""
-
-    def __init__(self) -> None:
-        super().__init__(takes_stream=False)
-
-    def finish(self, response: bytes, status: int = 200) -> bool:
-        """Send the result, or the error with a status that says so."""
-        message = orjson.loads(response)
-        if "error" not in message:
-            return super().finish(orjson.dumps(message["result"]), status)
-        fault = message["error"]
-        body = rest.error_body(Error(fault["message"]))
-        return super().finish(body, _STATUS.get(fault["code"], 400) if status == 200 else status)
-
-
 class AgentsEndpoint:
     """The endpoints for the agents of *fleet*; what takes longer is one of *calls*."""
 
@@ -90,7 +67,7 @@ class AgentsEndpoint:
             if http.path == _STOP:
                 _check_may_stop(work)
             agent = self._named(_body(http, Named).agent_name)
-            return self._begin(http.path, agent, work)
+            return rest_calls.begin(self._calls, work, http.path, {"agent_name": agent.name})
         except Error as error:
             return rest.refuse(work, error)
 
@@ -99,22 +76,6 @@ class AgentsEndpoint:
             return self._fleet.described.find(text)
         except AgentNotFound as error:
             raise InvalidRequest(f"Unknown agent: {text} ({error.message})") from error
-
-    def _begin(self, path: str, agent: Agent, work: Work) -> HttpLater:
-        request = CallRequest(
-            method=path,
-            params={"name": agent.name, "arguments": {"agent_name": agent.name}},
-            message_id=None,
-            version=DIALECT_VERSION,
-            capabilities={},
-            caller=work.caller,
-            session_id=None,
-            request_id=work.request_id,
-            trace=work.trace,
-        )
-        channel = RestChannel()
-        self._calls.begin(request, channel, call_id="", answers={})
-        return HttpLater(channel)
 
     def heartbeat(self, http: HttpRequest, work: Work) -> HttpResponse:
         """Note that an agent is active, and what it works on if it says so."""

@@ -2,51 +2,61 @@
 
 from __future__ import annotations
 
-import secrets
+from collections.abc import Callable
 
 from mcpd.protocol import jsonrpc
 from mcpd.protocol.http import HttpLater, HttpResponse
-from mcpd.server.channel import Channel, HttpChannel
+from mcpd.server.channel import HttpChannel
 
 
 class Batch:
-    """The responses to a batch, in its order, on their way to *channel*."""
+    """What comes of the messages of a batch, in its order, on the way to *channel*."""
 
     def __init__(self, channel: HttpChannel) -> None:
         self._channel = channel
-        self._responses: list[bytes | None] = []
-        self._open = 0
-        self._opened = False
+        self._places: list[bytes | Part | None] = []
+        self._waits = False
+        channel.gone = self._left
 
-    def open(self) -> tuple[str, Channel]:
-        """Return the id and the channel of a call whose response comes later."""
-        self._open += 1
-        self._opened = True
-        return secrets.token_hex(12), _Part(self, self._channel, len(self._responses))
+    def part(self) -> Part:
+        """Return the channel for the next message, if it is one that takes longer."""
+        return Part(self, self._channel, len(self._places))
 
-    def take(self, response: bytes | None) -> None:
-        """Take the response to the next message, None if it has none or not yet."""
-        self._responses.append(response)
+    def add(self, came: bytes | Part | None) -> None:
+        """Take what came of the next message: its response, none, or the channel by which that comes later."""
+        self._places.append(came)
 
-    def finish(self, place: int, response: bytes) -> None:
-        """Take the response that came later to the message at *place*."""
-        self._responses[place] = response
-        self._open -= 1
-        if not self._open:
-            self._channel.finish(self._joined())
+    def settle(self, place: int, response: bytes | None) -> None:
+        """Take the response that came later to the message at *place*, None if there will be none."""
+        self._places[place] = response
+        if self._waits and not self._parts():
+            if any(self._places):
+                self._channel.finish(self._joined())
+            else:
+                self._channel.break_off()
 
     def reply(self) -> HttpResponse | HttpLater:
-        """Return the answer to the batch."""
-        if self._opened:
+        """Return the answer to the batch, to which nothing is added any more."""
+        self._waits = bool(self._parts())
+        if self._waits:
             return HttpLater(self._channel)
-        return HttpResponse(200, self._joined()) if any(self._responses) else HttpResponse(202)
+        return HttpResponse(200, self._joined()) if any(self._places) else HttpResponse(202)
+
+    def _parts(self) -> list[Part]:
+        return [place for place in self._places if isinstance(place, Part)]
+
+    def _left(self) -> None:
+        for part in self._parts():
+            part.gone()
 
     def _joined(self) -> bytes:
-        return jsonrpc.join_batch([response for response in self._responses if response])
+        return jsonrpc.join_batch([response for response in self._places if isinstance(response, bytes)])
 
 
-class _Part:
+class Part:
     """The channel of one call in a batch."""
+
+    was_opened = False
 
     def __init__(self, batch: Batch, channel: HttpChannel, place: int) -> None:
         self._batch = batch
@@ -54,6 +64,8 @@ class _Part:
         self._place = place
         self.send = channel.send
         self.tell = channel.tell
+        self.ended = False
+        self.gone: Callable[[], None] = lambda: None
 
     @property
     def number(self) -> int:
@@ -63,9 +75,21 @@ class _Part:
     def can_ask(self) -> bool:
         return self._channel.can_ask
 
+    @property
+    def is_connected(self) -> bool:
+        return self._channel.is_connected
+
     def finish(self, response: bytes, status: int = 200) -> bool:  # noqa: ARG002 - a batch has one status, 200
-        self._batch.finish(self._place, response)
+        self._settle(response)
         return True
+
+    def break_off(self) -> None:
+        self._settle(None)
 
     def pause(self, retry_ms: int) -> None:
         """Stay: the others of the batch may still have something to say."""
+
+    def _settle(self, response: bytes | None) -> None:
+        if not self.ended:
+            self.ended = True
+            self._batch.settle(self._place, response)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
 
 from mcpd.compliance.registers import note_access
 from mcpd.errors import Error, InvalidRequest
+from mcpd.protocol import jsonrpc
 from mcpd.protocol.jsonrpc import Response
 from mcpd.protocol.states import StateSigner
 from mcpd.server import replies, task_rows
@@ -28,6 +30,7 @@ from mcpd.tools.base import Call
 from mcpd.tools.context import Context
 
 T = TypeVar("T")
+NO_ANSWERS: Mapping[str, Any] = MappingProxyType({})
 _GRACE_S = 1.0
 
 
@@ -38,7 +41,7 @@ class Finished(msgspec.Struct, frozen=True):
     status: int
     duration_us: int
     refusal: str | None
-    fault: Exception | None
+    fault: BaseException | None
 
     @property
     def request_id(self) -> str:
@@ -80,12 +83,19 @@ class Calls:
         """Say whether the request of *work* takes longer than a turn."""
         return self._operations.takes(method, params, work.capabilities)
 
-    def begin(self, request: CallRequest, channel: Channel, *, call_id: str, answers: Mapping[str, Any]) -> Run:
-        """Run *request*, answering by *channel*; raises ``Error`` (503) when too many run already."""
+    def begin(
+        self, request: CallRequest, channel: Channel, *, call_id: str = "", answers: Mapping[str, Any] = NO_ANSWERS
+    ) -> Run:
+        """Run *request*, answering by *channel*; raises ``Error`` (503) when too many run already.
+
+        A session's call has a *call_id*, by which its channel is found again.
+        """
         if self.closing:
             raise Error("the server is restarting; call again", http_status=503)
         if len(self._runs) >= self._site.limits.max_calls:
             raise Error(f"{len(self._runs)} calls are under way already; try again later", http_status=503)
+        if request.session_id is not None:
+            self.channels.begun(call_id, request.session_id, channel)
         return self._start(Run(self, request, channel, call_id=call_id, answers=answers))
 
     def _start(self, run: Run) -> Run:
@@ -105,8 +115,11 @@ class Calls:
         key = (run.request.session_id or "", run.request.message_id)
         if self._by_message.get(key) is run:
             del self._by_message[key]
-        if not task.cancelled() and (exc := task.exception()) is not None and isinstance(exc, Exception):
-            self.report(run, 500, "it failed by its own fault", exc)
+        fault = asyncio.CancelledError("by its function") if task.cancelled() else task.exception()
+        if fault is not None:
+            run.give_up(fault)
+        if run.request.session_id is not None:
+            self.channels.rests(run.call_id)
 
     async def close(self) -> None:
         """Let what runs come to its end for a moment, then stop it, and have clients come back for the rest."""
@@ -164,9 +177,13 @@ class Calls:
         """Know *run* by its task's id from now on."""
         self._by_task[run.call_id] = run
 
-    def report(self, run: Run, status: int, refusal: str | None = None, fault: Exception | None = None) -> None:
+    def report(self, run: Run, status: int, refusal: str | None = None) -> None:
         """Tell the journal how *run* went."""
-        self.finished(Finished(run.request, status, run.duration_us(), refusal, fault))
+        self.finished(Finished(run.request, status, run.duration_us(), refusal, None))
+
+    def report_fault(self, run: Run, fault: BaseException) -> None:
+        """Tell the journal that *run* went wrong, by nobody's fault but the function's or ours."""
+        self.finished(Finished(run.request, 500, run.duration_us(), "it failed by its own fault", fault))
 
     # What clients say of calls under way
 
@@ -174,6 +191,8 @@ class Calls:
         """Stop the call that the session of *work* began with *message_id* (basic/utilities/cancellation)."""
         nonce = work.session_id
         assert nonce is not None
+        if not jsonrpc.is_id(message_id):
+            return  # there is no such call; a notification is not answered
         run = self._by_message.get((nonce, message_id))
         if run is not None:
             run.cancel()
@@ -215,7 +234,6 @@ class Calls:
 
     def forget_session_later(self, nonce: str) -> None:
         """Stop and forget what the session *nonce*, whose client is gone, has under way."""
-        self.channels.left(nonce)
         self._stop_session(nonce)
         if not self.closing:
             self._later(self.change(lambda db, _now_us: _forget(db, nonce)))
@@ -223,7 +241,7 @@ class Calls:
     def _stop_session(self, nonce: str) -> None:
         for run in [run for (session, _), run in self._by_message.items() if session == nonce]:
             run.cancel()
-            self.channels.drop(run.call_id)
+        self.channels.drop_session(nonce)
 
     def _later(self, change: Awaitable[object]) -> None:
         """Have *change* done in the next turn, for whose outcome nobody waits."""

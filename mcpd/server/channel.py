@@ -19,6 +19,9 @@ MAX_KEPT = 1000
 class Channel(Protocol):
     """Where the messages of one call go."""
 
+    gone: Callable[[], None]
+    """Called when the client leaves."""
+
     @property
     def number(self) -> int:
         """The number of the last event sent."""
@@ -27,6 +30,18 @@ class Channel(Protocol):
     def can_ask(self) -> bool:
         """Whether anything can be sent before the response."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to come."""
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether the client may know an id to come back with."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the client is there."""
+
     def send(self, message: bytes) -> None:
         """Send a request to the client."""
 
@@ -34,7 +49,10 @@ class Channel(Protocol):
         """Send a notification, which may be dropped if the client does not keep up."""
 
     def finish(self, response: bytes, status: int = 200) -> bool:
-        """Send the response, which is the last message; say whether it found a connection."""
+        """Send the response, which is the last message; say whether it found a connection, or none was needed."""
+
+    def break_off(self) -> None:
+        """End without a response, which was cancelled."""
 
     def pause(self, retry_ms: int) -> None:
         """Let go of the connection; the client comes back after *retry_ms* for what is still to come."""
@@ -44,7 +62,7 @@ class HttpChannel:
     """The answer to one POST; a ``http.Waiter`` first, a ``http.Stream`` once it is one.
 
     *call_id* makes its events resumable; *priming* opens the stream with an event without data (2025-11-25
-    basic/transports). ``gone`` is called when the client leaves; ``was_opened`` once it may know an id to resume from.
+    basic/transports).
     """
 
     def __init__(
@@ -72,6 +90,10 @@ class HttpChannel:
     def can_ask(self) -> bool:
         return self._takes_stream
 
+    @property
+    def is_connected(self) -> bool:
+        return self._reply is not None or self._sink is not None
+
     # As a waiter
 
     def awaited(self, reply: Reply) -> None:
@@ -90,6 +112,7 @@ class HttpChannel:
     # As a stream
 
     def opened(self, sink: Sink) -> None:
+        self._end()  # its client has come back on another connection
         self._sink = sink
         if self._after is None and self._priming:
             sink.send(sse.encode_event(b"", self._event_id(self.number)))
@@ -104,8 +127,6 @@ class HttpChannel:
 
     def resumed(self, after: int) -> HttpStream:
         """Return the stream that goes on behind the event number *after*."""
-        if self._sink is not None:
-            self._end()
         self._after = after
         return HttpStream(self)
 
@@ -123,6 +144,8 @@ class HttpChannel:
             self._emit(message)
 
     def finish(self, response: bytes, status: int = 200) -> bool:
+        if self.ended:
+            return True
         self.ended = True
         if self._reply is not None:
             self._answer(HttpResponse(status, response))
@@ -144,10 +167,13 @@ class HttpChannel:
             self._end()
 
     def break_off(self) -> None:
-        """End the connection without a response, which was cancelled."""
+        if self.ended:
+            return
         self.ended = True
         if self._reply is not None:
             self._answer(HttpResponse(202))
+        elif self._sink is None and not self.was_opened:
+            self._early = HttpResponse(202)
         self._end()
 
     def _answer(self, response: HttpResponse) -> None:

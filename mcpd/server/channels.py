@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
 
 from mcpd.errors import InvalidRequest
 from mcpd.protocol.http import HttpStream
@@ -21,34 +23,45 @@ _KEPT = 1000
 _EVENT_ID = re.compile(r"([0-9a-f]{24})-(\d{1,9})")
 
 
+def new_call_id() -> str:
+    """Return an id for a session's call."""
+    return secrets.token_hex(12)
+
+
+@dataclass(slots=True)
+class _Known:
+    """The channel of a call of the session *nonce*, and whether the call runs now."""
+
+    nonce: str
+    channel: Channel
+    runs: bool
+
+
 class Channels:
-    """Know the channels of calls; what a restart made us forget is made again from the rows of *db*."""
+    """Know the channels of calls; what we forgot, or a restart made us forget, is made again from the rows of *db*."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._by_call: OrderedDict[str, tuple[str | None, HttpChannel]] = OrderedDict()
-        self._lasting: dict[str, Channel] = {}
+        self._by_call: dict[str, _Known] = {}
+        self._spare: OrderedDict[str, None] = OrderedDict()  # calls whose client may come back; the oldest goes first
 
-    def open(self, work: Work, *, takes_stream: bool) -> tuple[str, HttpChannel]:
-        """Return the id of a new call of the session of *work*, and the answer to its POST."""
-        assert work.session_id is not None
-        assert work.revision is not None
-        call_id = secrets.token_hex(12)
-        channel = HttpChannel(call_id=call_id, priming=work.revision.priming, takes_stream=takes_stream)
-        self._know(call_id, work.session_id, channel)
-        return call_id, channel
+    def begun(self, call_id: str, nonce: str, channel: Channel) -> None:
+        """Know *channel* as that of a call of the session *nonce*, which runs."""
+        self._know(call_id, _Known(nonce, channel, runs=True))
 
-    def lasts(self, nonce: str, channel: Channel) -> None:
-        """Have every call of the session *nonce* answer by *channel*, which lasts as long as the session."""
-        self._lasting[nonce] = channel
-
-    def left(self, nonce: str) -> None:
-        """Forget the lasting channel of the session *nonce*."""
-        self._lasting.pop(nonce, None)
+    def rests(self, call_id: str) -> None:
+        """Note that the call runs no longer: it was answered, or waits for an answer of its client's."""
+        known = self._by_call.get(call_id)
+        if known is not None:
+            known.runs = False
+            self._settle(call_id)
 
     def of(self, record: Record) -> Channel:
-        """Return the channel of a session's call."""
-        return self._lasting.get(record.session or "") or self._resumable(record)
+        """Return the channel of a session's call, which runs again."""
+        known = self._by_call.get(record.id) or self._made_again(record)
+        known.runs = True
+        self._spare.pop(record.id, None)
+        return known.channel
 
     def resume(self, work: Work, last_event_id: str | None) -> HttpStream | None:
         """Return the stream of a call behind *last_event_id*, None if that is an id of another form.
@@ -58,31 +71,36 @@ class Channels:
         found = _EVENT_ID.fullmatch(last_event_id or "")
         if found is None:
             return None
-        nonce, channel = self._by_call.get(found[1], (None, None))
-        if channel is None:
+        known = self._by_call.get(found[1])
+        if known is None:
             record = calls.find(self._db, found[1])
-            if record is not None and record.session is not None:
-                nonce, channel = record.session, self._resumable(record)
-        if channel is None or nonce != work.session_id:
+            if record is not None and record.session is not None and record.session == work.session_id:
+                known = self._made_again(record)
+        if known is None or known.nonce != work.session_id or not isinstance(known.channel, HttpChannel):
             raise InvalidRequest("header Last-Event-ID: the stream it belongs to has ended")
-        return channel.resumed(int(found[2]))
+        if not known.channel.ended:
+            self._spare.pop(found[1], None)
+        return known.channel.resumed(int(found[2]))
 
     def drop(self, call_id: str) -> None:
         """End the connection of a call that was cancelled, without a response."""
-        _, channel = self._by_call.pop(call_id, ("", None))
-        if channel is not None:
-            channel.break_off()
+        known = self._by_call.get(call_id)
+        if known is not None:
+            self._forget(call_id)
+            known.channel.break_off()
+
+    def drop_session(self, nonce: str) -> None:
+        """End the connections of all calls of the session *nonce*, without a response."""
+        for call_id in [call_id for call_id, known in self._by_call.items() if known.nonce == nonce]:
+            self.drop(call_id)
 
     def pause(self) -> None:
         """Have every client come back to who comes after us."""
-        for _, channel in self._by_call.values():
-            channel.pause(RETRY_MS)
+        for known in self._by_call.values():
+            known.channel.pause(RETRY_MS)
 
-    def _resumable(self, record: Record) -> HttpChannel:
-        """Return the channel that is there, or one made of what the row holds."""
-        known = self._by_call.get(record.id)
-        if known is not None:
-            return known[1]
+    def _made_again(self, record: Record) -> _Known:
+        """Return the channel of a call that rests, made of what its row holds."""
         revision = REVISIONS[record.request["version"]]
         channel = HttpChannel(call_id=record.id, priming=revision.priming, sent=record.sent)
         channel.keep(replies.questions(revision, record.asked))
@@ -90,15 +108,26 @@ class Channels:
             channel.keep({record.sent: record.outcome.encode()})
             channel.ended = True
         assert record.session is not None
-        self._know(record.id, record.session, channel)
-        return channel
+        known = _Known(record.session, channel, runs=False)
+        self._know(record.id, known)
+        return known
 
-    def _know(self, call_id: str, nonce: str, channel: HttpChannel) -> None:
-        self._by_call[call_id] = (nonce, channel)
-        # What was answered as one body leaves nothing to come back for; of the rest the oldest goes.
-        for known in [key for key, (_, other) in self._by_call.items() if other.ended and not other.was_opened]:
-            del self._by_call[known]
-        if len(self._by_call) > _KEPT:
-            oldest = next((key for key, (_, other) in self._by_call.items() if other.ended), None)
-            if oldest is not None:
-                del self._by_call[oldest]
+    def _know(self, call_id: str, known: _Known) -> None:
+        self._by_call[call_id] = known
+        known.channel.gone = partial(self._settle, call_id)
+
+    def _settle(self, call_id: str) -> None:
+        """Forget a call that rests: at once if its answer was one body, else sooner or later if its client has left."""
+        known = self._by_call.get(call_id)
+        if known is None or known.runs or (known.channel.is_connected and not known.channel.ended):
+            return
+        if known.channel.ended and not known.channel.was_opened:
+            self._forget(call_id)
+            return
+        self._spare[call_id] = None
+        if len(self._spare) > _KEPT:
+            self._forget(next(iter(self._spare)))
+
+    def _forget(self, call_id: str) -> None:
+        del self._by_call[call_id]
+        self._spare.pop(call_id, None)

@@ -23,10 +23,8 @@ from mcpd.compliance.vault import Vault
 from mcpd.errors import InvalidRequest
 from mcpd.protocol.http import HttpLater, HttpRequest
 from mcpd.protocol.jsonrpc import decode
-from mcpd.server.agents_endpoint import RestChannel
+from mcpd.server import rest_calls
 from mcpd.server.calls import Calls
-from mcpd.server.dialect_endpoint import DIALECT_VERSION
-from mcpd.server.run import CallRequest
 from mcpd.server.site import RestOrder
 from mcpd.server.work import Work
 from mcpd.store import audit, events
@@ -117,21 +115,8 @@ class Orders:
         return later
 
     def _begin(self, order: str, name: str, arguments: dict[str, Any], caller: str, work: Work) -> HttpLater:
-        request = CallRequest(
-            method=order,
-            params={"name": name, "arguments": {"name": name, **arguments}},
-            message_id=None,
-            version=DIALECT_VERSION,
-            capabilities={},
-            caller=caller,
-            session_id=None,
-            request_id=work.request_id,
-            trace=work.trace,
-        )
-        channel = RestChannel()
         assert self.calls is not None
-        self.calls.begin(request, channel, call_id="", answers={})
-        return HttpLater(channel)
+        return rest_calls.begin(self.calls, work, order, {"name": name, **arguments}, caller)
 
     # What they do then
 

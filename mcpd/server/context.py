@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mcpd.errors import MissingClientCapability, ToolFailed
 from mcpd.protocol import asks, jsonrpc
@@ -57,16 +58,28 @@ class CallContext:
 
     async def in_thread(self, work: Callable[[Stopped], T]) -> T:
         stopped = threading.Event()
+
+        def outcome() -> tuple[T, None] | tuple[None, BaseException]:
+            try:
+                return work(stopped), None
+            except BaseException as exc:  # noqa: BLE001 - a future takes not every exception as one
+                return None, exc
+
         try:
-            return await asyncio.to_thread(work, stopped)
+            done, fault = await asyncio.to_thread(outcome)
         except asyncio.CancelledError:
             stopped.set()
             raise
+        if fault is not None:
+            raise fault
+        return cast(T, done)
 
     async def snapshot(self, read: Callable[[Database, Stopped], T]) -> T:
         return await self.in_thread(lambda stopped: self._run.read_only(lambda db: read(db, stopped)))
 
     def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        if not (_is_amount(done) and (total is None or _is_amount(total)) and isinstance(message, str | None)):
+            raise TypeError("progress: expected finite numbers as done and total, and words as message")
         if self._elsewhere(self.progress, done, total, message) or done <= self._done:
             return
         self._done = done
@@ -151,3 +164,8 @@ class CallContext:
 
     def detach(self, retry_ms: int = 500) -> None:
         self._run.pause(retry_ms)
+
+
+def _is_amount(value: object) -> bool:
+    """Say whether *value* is a number that JSON has."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

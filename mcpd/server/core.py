@@ -25,7 +25,14 @@ from mcpd.access.tokens import Authority
 from mcpd.compliance.checks import Facts
 from mcpd.compliance.vault import KEY_FILE, Vault
 from mcpd.config import Config, flat
-from mcpd.errors import AccessDenied, Error, InvalidRequest, RateLimited, StoreUnavailable, Unauthorized
+from mcpd.errors import (
+    AccessDenied,
+    InternalError,
+    InvalidRequest,
+    RateLimited,
+    StoreUnavailable,
+    Unauthorized,
+)
 from mcpd.plugins.base import Loaded, Plugin
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.sessions import SessionSigner
@@ -67,12 +74,11 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The answer to one request, what the journal says of it, and a fault of ours if there was one."""
+    """The answer to one request, and what the journal says of it."""
 
     response: Reply
     work: Work
     duration_us: int
-    fault: Exception | None = None
 
 
 NO_PLUGIN = Plugin()
@@ -168,21 +174,26 @@ class Core:
     def answer_turn(self, exchanges: Sequence[Exchange], now_us: int) -> list[Answer]:
         """Return the answers to *exchanges*, in order, after everything they and waiting jobs changed was committed."""
         turn = Turn(self._db)
-        answers = [self._answer(exchange, turn, now_us) for exchange in exchanges]
-        settle = self.jobs.perform(turn, now_us) if self.jobs.waiting else None
-        if self._db.slow and turn.has_begun:
-            self._keep_slow(turn, now_us)
         lost: StoreUnavailable | None = None
         try:
-            turn.commit()
-        except StoreUnavailable as error:
-            lost = error
+            answers = [self._answer(exchange, turn, now_us) for exchange in exchanges]
+            settle = self.jobs.perform(turn, now_us) if self.jobs.waiting else None
+            if self._db.slow and turn.has_begun:
+                self._keep_slow(turn, now_us)
+            try:
+                turn.commit()
+            except StoreUnavailable as error:
+                lost = error
+        except BaseException:
+            turn.abandon()  # a transaction left open would have every turn after this one refused
+            raise
+        if lost is None:
+            self.hub.publish()
+        else:
             answers = [
-                self._take_back(exchange, answer, error) if answer.work.stored else answer
+                self._take_back(exchange, answer, lost) if answer.work.stored else answer
                 for exchange, answer in zip(exchanges, answers, strict=True)
             ]
-        else:
-            self.hub.publish()
         if settle is not None:
             settle(lost)
         for answer in answers:
@@ -235,15 +246,14 @@ class Core:
             turn, self._db, caller.name, now_us, request_id, self._site, target, caller.is_agent,
             caller.is_client, caller.scopes,
         )  # fmt: skip
-        fault = None
         response: Reply
         try:
             response = self._route(http, route, pattern, caller, work)
-        except Exception as exc:  # noqa: BLE001 - a fault of ours must not take the daemon or the other requests along
-            fault = exc
-            response = self._refusal(http)(work, Error("internal error; the journal has the details"))
+        except BaseException as exc:  # noqa: BLE001 - nothing of it may take the daemon or the other requests along
+            work.fault = exc
+            response = self._refusal(http)(work, InternalError())
         response = self._with_headers(http, response, work)
-        return Answer(response, work, (time.perf_counter_ns() - started_ns) // 1000, fault)
+        return Answer(response, work, (time.perf_counter_ns() - started_ns) // 1000)
 
     def _find(self, path: str) -> tuple[Route | None, str, str]:
         """Return the route of *path*, its pattern, and what the last segment says where that has ``{name}`` there."""

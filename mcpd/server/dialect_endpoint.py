@@ -20,7 +20,7 @@ from mcpd.legacy import arguments
 from mcpd.protocol import headers, jsonrpc, mcp, revisions
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse
 from mcpd.protocol.jsonrpc import Request
-from mcpd.server import catalogue, idempotency
+from mcpd.server import catalogue, idempotency, replies
 from mcpd.server.calls import Calls
 from mcpd.server.channel import HttpChannel
 from mcpd.server.in_session import call_request
@@ -134,12 +134,12 @@ class DialectEndpoint:
         if key is not None:
             name = request.params.get("name")
             raise InvalidParams(f"{name} takes its time and keeps no results; call it without Idempotency-Key")
-        in_dialect = work.revision is None
+        form: replies.Form = "dialect" if work.revision is None else "mcp"
         work.revision = work.revision or _STANDARD
         work.session_id = None
         channel = HttpChannel(takes_stream=False)
-        asked = msgspec.structs.replace(call_request(work, request, None), dialect=in_dialect)
-        self._calls.begin(asked, channel, call_id="", answers={})
+        asked = msgspec.structs.replace(call_request(work, request, None), form=form)
+        self._calls.begin(asked, channel)
         return HttpLater(channel)
 
     def _answer(self, request: Request, work: Work) -> object:

@@ -63,6 +63,11 @@ class Listener(ABC):
         self._hub.remove(self)
 
     @property
+    def is_connected(self) -> bool:
+        """Whether the client is there."""
+        return self._sink is not None
+
+    @property
     def ready(self) -> bool:
         """Whether the client takes data."""
         return self._sink is not None and not self._sink.blocked

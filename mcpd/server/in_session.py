@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from mcpd.errors import InvalidParams, InvalidRequest
@@ -10,28 +9,26 @@ from mcpd.protocol import jsonrpc, mcp
 from mcpd.protocol.jsonrpc import Request
 from mcpd.protocol.revisions import Revision
 from mcpd.server.calls import Calls
-from mcpd.server.channel import Channel
 from mcpd.server.context import LEVELS
 from mcpd.server.methods import Methods
 from mcpd.server.run import CallRequest
 from mcpd.server.work import Work, authorize
 from mcpd.store import sessions
 
-OpenChannel = Callable[[], tuple[str, Channel]]
 DEFAULT_LEVEL = "info"
 
 
 class InSession:
-    """Take messages of sessions: *methods* answers, *calls* runs what takes longer."""
+    """Take messages of sessions: *methods* answers them, unless they are for *calls*."""
 
     def __init__(self, methods: Methods, calls: Calls) -> None:
         self._methods = methods
         self._calls = calls
 
-    def take(self, value: object, work: Work, open_channel: OpenChannel) -> bytes | None:
-        """Return the response to the message *value* of the session of *work*; None if it has none, or not yet.
+    def take(self, value: object, work: Work) -> bytes | CallRequest | None:
+        """Return the response to the message *value* of the session of *work*, None if it has none.
 
-        A response that takes longer goes to the channel that *open_channel* opens then, with the id of its call.
+        What takes longer comes back as a request that may be begun, on a channel of the transport's.
         """
         response = jsonrpc.response(value)
         if response is not None:
@@ -45,9 +42,7 @@ class InSession:
         revision = work.revision
         assert revision is not None
         if self._calls.takes(work, request.method, request.params):
-            call_id, channel = open_channel()
-            self._calls.begin(call_request(work, request, log_level(work)), channel, call_id=call_id, answers={})
-            return None
+            return call_request(work, request, log_level(work))
         return jsonrpc.encode_result(request.id, self._methods.answer(work, request, revision))
 
 

@@ -9,6 +9,7 @@ import orjson
 
 from mcpd.errors import InvalidParams, ResourceNotFound
 from mcpd.protocol import jsonrpc, mcp, revisions, sse
+from mcpd.protocol.http import Sink
 from mcpd.protocol.jsonrpc import Request
 from mcpd.protocol.revisions import Revision
 from mcpd.resources.base import Reading
@@ -22,6 +23,7 @@ from mcpd.store.database import Database, store_errors
 MAX_URIS = 1000
 RETRY_MS = 500
 MAX_TASKS = 100
+_NOTHING = Filter(frozenset(), frozenset())
 _LISTS = {
     "toolsListChanged": notices.TOOLS_CHANGED,
     "resourcesListChanged": notices.RESOURCES_CHANGED,
@@ -63,17 +65,19 @@ class Subscription(Notified):
 
 
 class SessionStream(Notified):
-    """The GET stream of a session (2025-11-25 basic/transports): resumable, since an event's number is its id."""
+    """A GET stream of a session (2025-11-25 basic/transports): resumable, since an event's number is its id.
+
+    It is one of *streams* from when it is opened; a HEAD never opens it.
+    """
 
     def __init__(self, streams: Streams, nonce: str, seq: int, revision: Revision) -> None:
         super().__init__(streams.hub, seq)
         self._streams = streams
-        self._nonce = nonce
         self._revision = revision
-        self.uris: frozenset[str] = frozenset()
+        self.nonce = nonce
 
     def filter(self) -> Filter:
-        return Filter(notices.LISTS, self.uris)
+        return self._streams.filter(self)
 
     def encode(self, notification: dict[str, Any]) -> bytes:
         return sse.encode_event(orjson.dumps(notification), str(self.seq))
@@ -85,51 +89,80 @@ class SessionStream(Notified):
     def farewell(self) -> bytes:
         return sse.encode_retry(RETRY_MS)
 
+    def opened(self, sink: Sink) -> None:
+        self._streams.join(self)
+        super().opened(sink)
+
     def closed(self) -> None:
         super().closed()
-        self._streams.left(self._nonce, self)
+        self._streams.leave(self)
 
 
 class Streams:
-    """The streams of sessions, one each: "MUST NOT broadcast the same message across multiple streams"."""
+    """The streams of sessions. Of several of a session the newest tells, and when it is gone the one before it.
+
+    2025-11-25 basic/transports: the server "MUST NOT broadcast the same message across multiple streams".
+    """
 
     def __init__(self, hub: Hub, db: Database) -> None:
         self.hub = hub
         self._db = db
-        self._by_session: dict[str, SessionStream] = {}
+        self._by_session: dict[str, list[SessionStream]] = {}
+        self._uris: dict[str, frozenset[str]] = {}
 
     def open(self, work: Work, last_event_id: str | None) -> SessionStream:
-        """Return a new stream for the session of *work*, from behind *last_event_id* on; an older one ends."""
+        """Return a new stream for the session of *work*, from behind *last_event_id* on."""
         nonce, revision = work.session_id, work.revision
         assert nonce is not None
         assert revision is not None
-        stream = SessionStream(self, nonce, _place(self.hub, last_event_id), revision)
-        older = self._by_session.pop(nonce, None)
-        if older is not None:
-            older.end()
-        self._by_session[nonce] = stream
-        self.refresh(nonce)
-        return stream
+        return SessionStream(self, nonce, _place(self.hub, last_event_id), revision)
+
+    def join(self, stream: SessionStream) -> None:
+        """Have *stream* tell what its session is to hear."""
+        self._by_session.setdefault(stream.nonce, []).append(stream)
+        self.refresh(stream.nonce)
+
+    def leave(self, stream: SessionStream) -> None:
+        """Forget *stream*, whose client is gone; what it has not told, the one before it does."""
+        streams = self._by_session.get(stream.nonce, [])
+        if stream not in streams:
+            return
+        streams.remove(stream)
+        if streams:
+            streams[-1].seq = max(streams[-1].seq, stream.seq)
+        else:
+            self._forget(stream.nonce)
+
+    def end(self, work: Work) -> None:
+        """End the streams of the session of *work*, which ends."""
+        assert work.session_id is not None
+        for stream in self._by_session.get(work.session_id, []):
+            stream.end()
+        self._forget(work.session_id)
+
+    def filter(self, stream: SessionStream) -> Filter:
+        """Return what *stream* is to tell now."""
+        if self._by_session[stream.nonce][-1] is not stream:
+            return _NOTHING
+        return Filter(notices.LISTS, self._uris[stream.nonce])
 
     def refresh(self, nonce: str) -> None:
-        """Have the stream of the session *nonce*, if there is one, know its subscriptions."""
-        stream = self._by_session.get(nonce)
-        if stream is not None:
-            stream.uris = frozenset(sessions.subscriptions(self._db, nonce))
+        """Know the subscriptions of the session *nonce*, if it has a stream."""
+        if nonce in self._by_session:
+            self._uris[nonce] = frozenset(sessions.subscriptions(self._db, nonce))
 
-    def left(self, nonce: str, stream: SessionStream) -> None:
-        """Forget *stream*, whose client is gone."""
-        if self._by_session.get(nonce) is stream:
-            del self._by_session[nonce]
+    def _forget(self, nonce: str) -> None:
+        self._by_session.pop(nonce, None)
+        self._uris.pop(nonce, None)
 
     def subscribe(self, work: Work, params: dict[str, Any], revision: Revision) -> object:
         """Tell the session of *work* of updates of a resource (2025-11-25 server/resources, subscriptions)."""
         uri = _subscribable(work, params, revision)
         return self._change(work, lambda nonce: sessions.subscribe(work.db, nonce, uri, work.now_us))
 
-    def unsubscribe(self, work: Work, params: dict[str, Any], revision: Revision) -> object:
+    def unsubscribe(self, work: Work, params: dict[str, Any], _revision: Revision) -> object:
         """Tell the session of *work* no more of updates of a resource."""
-        uri = _subscribable(work, params, revision)
+        uri = _uri(params)  # which may have gone since
         return self._change(work, lambda nonce: sessions.unsubscribe(work.db, nonce, uri))
 
     def _change(self, work: Work, change: Callable[[str], None]) -> object:
@@ -141,10 +174,15 @@ class Streams:
         return {}
 
 
-def _subscribable(work: Work, params: dict[str, Any], revision: Revision) -> str:
+def _uri(params: dict[str, Any]) -> str:
     uri = params.get("uri")
     if not isinstance(uri, str):
         raise InvalidParams('params "uri": expected the URI of a resource')
+    return uri
+
+
+def _subscribable(work: Work, params: dict[str, Any], revision: Revision) -> str:
+    uri = _uri(params)
     if not work.site.resources.is_watched(uri):
         raise InvalidParams(f"changes of {uri[:200]!r} are not watched; read it again instead", {"uri": uri})
     try:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcpd.errors import Error, InvalidParams, InvalidRequest
+from mcpd.errors import Error, InternalError, InvalidParams, InvalidRequest
 from mcpd.protocol import headers, jsonrpc, mcp, params, revisions, states
 from mcpd.protocol.http import HttpLater, HttpRequest, HttpResponse, HttpStream
 from mcpd.protocol.jsonrpc import Request
 from mcpd.server import replies
-from mcpd.server.batch import Batch
+from mcpd.server.batch import Batch, Part
 from mcpd.server.calls import Calls
-from mcpd.server.channel import Channel, HttpChannel
+from mcpd.server.channel import HttpChannel
+from mcpd.server.channels import new_call_id
 from mcpd.server.context import LEVELS
 from mcpd.server.in_session import InSession, call_request, receive
 from mcpd.server.listen import Streams, Subscription
 from mcpd.server.methods import Methods
+from mcpd.server.run import CallRequest
 from mcpd.server.sessions import Sessions
 from mcpd.server.work import Work
 
@@ -74,6 +76,7 @@ class McpEndpoint:
             if headers.SESSION not in http.headers:
                 return _only_post(http, work)
             self._sessions.end(work, _session_id(http), self._calls.end_session)
+            self._streams.end(work)
         except Error as error:
             return refuse(work, error)
         return HttpResponse(204)
@@ -104,7 +107,7 @@ class McpEndpoint:
     def _begin(self, http: HttpRequest, request: Request, work: Work, level: str | None) -> HttpLater:
         answers = self._answers(request, work)
         channel = HttpChannel(takes_stream=mcp.takes_stream(http))
-        run = self._calls.begin(call_request(work, request, level), channel, call_id="", answers=answers)
+        run = self._calls.begin(call_request(work, request, level), channel, answers=answers)
         # 2026-07-28 basic/patterns/cancellation: the client that closes the response does not want it any more.
         channel.gone = run.cancel
         return HttpLater(channel)
@@ -122,17 +125,17 @@ class McpEndpoint:
 
     def _of_session(self, http: HttpRequest, value: object, work: Work) -> Reply:
         self._find_session(http, work)
-        later: list[HttpChannel] = []
+        came = self._in_session.take(value, work)
+        if isinstance(came, CallRequest):
+            return self._begin_resumable(http, came, work)
+        return _ACCEPTED if came is None else HttpResponse(200, came)
 
-        def open_channel() -> tuple[str, Channel]:
-            call_id, channel = self._calls.channels.open(work, takes_stream=mcp.takes_stream(http))
-            later.append(channel)
-            return call_id, channel
-
-        response = self._in_session.take(value, work, open_channel)
-        if later:
-            return HttpLater(later[0])
-        return _ACCEPTED if response is None else HttpResponse(200, response)
+    def _begin_resumable(self, http: HttpRequest, request: CallRequest, work: Work) -> HttpLater:
+        assert work.revision is not None
+        call_id = new_call_id()
+        channel = HttpChannel(call_id=call_id, priming=work.revision.priming, takes_stream=mcp.takes_stream(http))
+        self._calls.begin(request, channel, call_id=call_id)
+        return HttpLater(channel)
 
     def _initialize(self, request: Request, work: Work) -> HttpResponse:
         revision, result = mcp.initialize(request.params)
@@ -152,18 +155,26 @@ class McpEndpoint:
             raise InvalidRequest("a batch of messages is part of protocol version 2025-03-26 only; send one message")
         batch = Batch(HttpChannel(takes_stream=mcp.takes_stream(http)))
         for message in jsonrpc.split_batch(value):
-            batch.take(self._in_batch(message, work, batch))
+            batch.add(self._in_batch(message, work, batch))
         work.message_id = None
         return batch.reply()
 
-    def _in_batch(self, message: object, work: Work, batch: Batch) -> bytes | None:
+    def _in_batch(self, message: object, work: Work, batch: Batch) -> bytes | Part | None:
         try:
             if isinstance(message, dict) and message.get("method") == "initialize":
                 work.message_id = jsonrpc.readable_id(message)
                 raise InvalidRequest("initialize cannot be part of a batch (2025-03-26 basic/lifecycle)")
-            return self._in_session.take(message, work, batch.open)
+            came = self._in_session.take(message, work)
+            if not isinstance(came, CallRequest):
+                return came
+            part = batch.part()
+            self._calls.begin(came, part, call_id=new_call_id())
+            return part
         except Error as error:
             return refuse(work, error, handshake=True).body
+        except BaseException as exc:  # noqa: BLE001 - the others of the batch still get their answers
+            work.fault = exc
+            return refuse(work, InternalError(), handshake=True).body
 
 
 def refuse(work: Work, error: Error, *, handshake: bool = False) -> HttpResponse:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import msgspec
+import orjson
 
-from mcpd.errors import DIALECT_CODES, ConsentRequired, Error, InvalidRequest, RateLimited
+from mcpd.errors import DIALECT_CODES, ConsentRequired, Error, InvalidRequest, PromptNotFound, RateLimited
 from mcpd.protocol import jsonrpc, mcp, revisions
 from mcpd.protocol.asks import Ask
 from mcpd.protocol.jsonrpc import Id
 from mcpd.protocol.revisions import Revision
+
+Form = Literal["mcp", "dialect", "rest"]
+"""In what an answer is told: MCP's messages, those of ``/jsonrpc``, or the bodies of ``/api/mcp/*``."""
 
 CONSENT = "mcpd/consent"
 """What holds, in the ``_meta`` of a result, where a person can allow the call."""
@@ -29,6 +33,42 @@ def error(message_id: Id, fault: Error, *, handshake: bool) -> tuple[int, bytes]
     ours = fault.code in DIALECT_CODES or isinstance(fault, RateLimited)
     shown = InvalidRequest(fault.message, fault.data) if ours else fault
     return status, jsonrpc.encode_error(message_id, shown)
+
+
+def _as_mcp(message_id: Id, came: dict[str, Any] | Error, handshake: bool) -> tuple[int, bytes]:
+    if isinstance(came, Error):
+        return error(message_id, came, handshake=handshake)
+    return 200, jsonrpc.encode_result(message_id, came)
+
+
+def _as_dialect(message_id: Id, came: dict[str, Any] | Error, _handshake: bool) -> tuple[int, bytes]:
+    if isinstance(came, Error):
+        return 200, jsonrpc.encode_error(message_id, came, null_id=True)
+    return 200, jsonrpc.encode_result(message_id, came)
+
+
+def _as_rest(_message_id: Id, came: dict[str, Any] | Error, _handshake: bool) -> tuple[int, bytes]:
+    if isinstance(came, Error):
+        return rest_status(came), rest_error(came)
+    return 200, orjson.dumps(came)
+
+
+FORMS: Mapping[Form, Callable[[Id, dict[str, Any] | Error, bool], tuple[int, bytes]]] = {
+    "mcp": _as_mcp, "dialect": _as_dialect, "rest": _as_rest,
+}  # fmt: skip
+"""How a result or an error becomes the status and the body of an answer, where a call may come from."""
+
+
+def rest_status(fault: Error) -> int:
+    """Return the status that tells *fault* at the REST endpoints; what MCP answers inside a 200 is a 400 or 404."""
+    if isinstance(fault, PromptNotFound):
+        return 404
+    return 400 if fault.http_status == 200 else fault.http_status
+
+
+def rest_error(fault: Error) -> bytes:
+    """Return the body that tells *fault* at the REST endpoints, or where no endpoint has read the request yet."""
+    return orjson.dumps({"error": fault.message})
 
 
 def tool_failure(revision: Revision, message: str) -> dict[str, Any]:

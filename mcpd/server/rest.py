@@ -8,11 +8,11 @@ import msgspec
 import orjson
 
 from mcpd import __version__
-from mcpd.errors import Error, PromptNotFound, StoreUnavailable
+from mcpd.errors import Error, StoreUnavailable
 from mcpd.plugins.base import State
 from mcpd.protocol import revisions
 from mcpd.protocol.http import HttpRequest, HttpResponse
-from mcpd.server import catalogue, records
+from mcpd.server import catalogue, records, replies
 from mcpd.server.dialect_endpoint import CAPABILITIES, DIALECT_VERSION
 from mcpd.server.work import Work
 from mcpd.store import activities, agents, approvals, components, decisions, terminals
@@ -140,19 +140,9 @@ def _count(work: Work, state: State) -> int:
 
 
 def refuse(work: Work, error: Error) -> HttpResponse:
-    """Return *error* as the REST endpoints tell it; what MCP answers inside a 200 is a 400 or 404 here."""
+    """Return *error* as the REST endpoints tell it, noted in *work*."""
     work.refused(error)
-    status = error.http_status
-    if isinstance(error, PromptNotFound):
-        status = 404
-    elif status == 200:
-        status = 400
-    return HttpResponse(status, error_body(error))
-
-
-def error_body(error: Error) -> bytes:
-    """Return the body that tells *error* where no endpoint has read the request yet."""
-    return orjson.dumps({"error": error.message})
+    return HttpResponse(replies.rest_status(error), replies.rest_error(error))
 
 
 def answer(value: object, status: int = 200) -> HttpResponse:

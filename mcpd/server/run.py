@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from mcpd.errors import ConsentRequired, Error, ToolFailed
+from mcpd.errors import ConsentRequired, Error, InternalError, ToolFailed
 from mcpd.protocol import jsonrpc, mcp, states
 from mcpd.protocol.asks import Ask
 from mcpd.protocol.jsonrpc import Id
@@ -50,7 +50,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     log_level: str | None = None
     trace: str | None = None
-    dialect: bool = False
+    form: replies.Form = "mcp"
 
     @property
     def progress_token(self) -> str | int | None:
@@ -85,7 +85,9 @@ class Run:
         self._context = CallContext(self, answers)
         self._started_ns = time.perf_counter_ns()
         self._noted_ns = 0
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]
+        self._works = False
+        self._is_stopped = False
         self.request = request
         self.revision: Revision = REVISIONS[request.version]
         self.call_id = call_id
@@ -107,26 +109,51 @@ class Run:
         return self._task
 
     def cancel(self) -> None:
-        """Stop the work; nobody wants the result."""
-        if self._task is not None:
+        """Stop the work, whose result nobody wants; what has come of it already is told all the same."""
+        self._is_stopped = True
+        if self._works:
             self._task.cancel()
 
+    def give_up(self, fault: BaseException) -> None:
+        """Tell the client and the journal of a *fault* in telling them what came of it."""
+        self._owner.report_fault(self, fault)
+        if self._channel is not None:
+            status, response = self._encoded(InternalError())
+            self._channel.finish(response, status)
+
     async def _main(self) -> None:
+        came = asyncio.CancelledError() if self._is_stopped else await self._operate()
         try:
-            async with asyncio.timeout(self._owner.timeout_s):
-                result = await self._owner.operation(self.request)(self._context)
-            await self._finish(result, "failed" if result.get("isError") else "ok")
-        except InputRequired as needed:
-            await self._ask(needed.questions)
-        except TimeoutError:
-            await self._fail(ToolFailed(f"this did not end within {self._owner.timeout_s:g} seconds and was stopped"))
-        except asyncio.CancelledError:
+            await self._tell(came)
+        except Exception as exc:  # noqa: BLE001 - what the function returned or asks cannot be told
+            await self._fault(exc)
+
+    async def _operate(self) -> dict[str, Any] | BaseException:
+        """Return what the function returns, or what it raises: whatever that is, it ends this call and nothing else."""
+        timeout_s = self._owner.timeout_s
+        limit = asyncio.timeout(timeout_s)
+        self._works = True
+        try:
+            async with limit:
+                return await self._owner.operation(self.request)(self._context)
+        except BaseException as exc:  # noqa: BLE001 - SystemExit would end the daemon, CancelledError this task
+            if limit.expired():
+                return ToolFailed(f"this did not end within {timeout_s:g} seconds and was stopped")
+            return exc
+        finally:
+            self._works = False
+
+    async def _tell(self, came: dict[str, Any] | BaseException) -> None:
+        if isinstance(came, dict):
+            await self._finish(came, "failed" if came.get("isError") else "ok")
+        elif isinstance(came, InputRequired):
+            await self._ask(came.questions)
+        elif isinstance(came, asyncio.CancelledError) and self._is_stopped:
             await self._stopped()
-        except Error as error:
-            await self._fail(error)
-        except Exception as exc:  # noqa: BLE001 - a fault of a tool must not take the daemon along
-            self._owner.report(self, 500, "it failed by its own fault", exc)
-            await self._fail(Error("internal error; the journal has the details"), reported=True)
+        elif isinstance(came, Error):
+            await self._fail(came)
+        else:
+            await self._fault(came)
 
     # What the context needs
 
@@ -231,12 +258,16 @@ class Run:
             sent=sent,
         )
 
+    async def _fault(self, fault: BaseException) -> None:
+        self._owner.report_fault(self, fault)
+        await self._fail(InternalError(), reported=True)
+
     async def _fail(self, error: Error, *, reported: bool = False) -> None:
         if isinstance(error, ToolFailed) and self.request.method == "tools/call":
             await self._finish(replies.tool_failure(self.revision, error.message), "failed", error.message)
             return
         if isinstance(error, ConsentRequired):
-            told = error if self.request.dialect else replies.consent(self.revision, error)
+            told = replies.consent(self.revision, error) if self.request.form == "mcp" else error
             await self._finish(told, "input_required", error.message)
             return
         await self._finish(error, "refused" if error.http_status < 500 else "failed", error.message, reported=reported)
@@ -244,6 +275,8 @@ class Run:
     async def _finish(
         self, came: dict[str, Any] | Error, outcome: str, refusal: str | None = None, *, reported: bool = False
     ) -> None:
+        status, response = self._encoded(came)  # before it counts as done: it may be no JSON
+
         def end(db: Database, now_us: int) -> None:
             if self.is_task:
                 task_rows.finish(db, self.call_id, came, now_us)
@@ -254,27 +287,25 @@ class Run:
         try:
             await self._owner.change(end)
         except Error as error:
-            came, refusal = error, error.message
-        status = 200
-        if not self.is_task:
-            status = await self._deliver(came)
+            refusal = error.message
+            status, response = self._encoded(error)
+        if self.is_task:
+            status = 200
+        else:
+            await self._deliver(status, response)
         if not reported:
             self._owner.report(self, status, refusal)
 
-    async def _deliver(self, came: dict[str, Any] | Error) -> int:
-        if isinstance(came, Error) and self.request.dialect:
-            status, response = 200, jsonrpc.encode_error(self.request.message_id, came, null_id=True)
-        elif isinstance(came, Error):
-            status, response = replies.error(self.request.message_id, came, handshake=self.revision.handshake)
-        else:
-            status, response = 200, jsonrpc.encode_result(self.request.message_id, came)
+    def _encoded(self, came: dict[str, Any] | Error) -> tuple[int, bytes]:
+        return replies.FORMS[self.request.form](self.request.message_id, came, self.revision.handshake)
+
+    async def _deliver(self, status: int, response: bytes) -> None:
         channel = self._channel
         assert channel is not None
         if not channel.finish(response, status) and self.request.session_id is not None and channel.number:
             record = self._session_record(0, "completed", {}, channel.number)
             record.outcome = response.decode()
             await self._owner.keep(record)
-        return status
 
     def _respond(self, result: dict[str, Any]) -> None:
         if self._channel is not None:

@@ -7,23 +7,25 @@ long as its stream. Clients of later revisions use it too when told to, so the v
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 
-from mcpd.errors import Error, InvalidRequest, SessionNotFound, StoreUnavailable
+from mcpd.errors import Error, InternalError, InvalidRequest, SessionNotFound, StoreUnavailable
 from mcpd.protocol import jsonrpc, mcp, sse
-from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream
+from mcpd.protocol.http import HttpRequest, HttpResponse, HttpStream, Sink
 from mcpd.protocol.revisions import Revision
 from mcpd.server import notices, replies
 from mcpd.server.calls import Calls
-from mcpd.server.channel import Channel
+from mcpd.server.channels import new_call_id
 from mcpd.server.hub import Hub, Notified
 from mcpd.server.in_session import InSession
 from mcpd.server.mcp_endpoint import refuse
 from mcpd.server.notices import Filter
+from mcpd.server.run import CallRequest
 from mcpd.server.work import Work
 from mcpd.store import sessions
 from mcpd.store.database import Database
@@ -57,6 +59,10 @@ class SseStream(Notified):
     def farewell(self) -> bytes:
         return b""
 
+    def opened(self, sink: Sink) -> None:
+        self._owner.joined(self)
+        super().opened(sink)
+
     def closed(self) -> None:
         super().closed()
         self._owner.left(self)
@@ -74,9 +80,16 @@ class SseChannel:
 
     number = 0
     can_ask = True
+    was_opened = False
 
     def __init__(self, stream: SseStream) -> None:
         self._stream = stream
+        self.ended = False
+        self.gone: Callable[[], None] = lambda: None
+
+    @property
+    def is_connected(self) -> bool:
+        return self._stream.is_connected
 
     def send(self, message: bytes) -> None:
         self._stream.message(message)
@@ -86,7 +99,14 @@ class SseChannel:
             self._stream.message(message)
 
     def finish(self, response: bytes, status: int = 200) -> bool:  # noqa: ARG002 - there is no status on a stream
+        if self.ended:
+            return True
+        self.ended = True
         return self._stream.message(response)
+
+    def break_off(self) -> None:
+        """Stay: the stream is that of the whole session."""
+        self.ended = True
 
     def pause(self, retry_ms: int) -> None:
         """Stay: this transport cannot take a stream up again."""
@@ -108,10 +128,7 @@ class SseEndpoint:
             mcp.check_accepts_stream(http)
         except Error as error:
             return refuse(work, error)
-        stream = SseStream(self._hub, self, work.caller)
-        self._streams[stream.nonce] = stream
-        self._calls.channels.lasts(stream.nonce, SseChannel(stream))
-        return HttpStream(stream)
+        return HttpStream(SseStream(self._hub, self, work.caller))
 
     def post(self, http: HttpRequest, work: Work) -> HttpResponse:
         """Take one message: it is accepted, and its response comes on the stream, after the commit."""
@@ -126,9 +143,16 @@ class SseEndpoint:
         except Error as error:
             work.refusal = error.message
             _, response = replies.error(work.message_id, error, handshake=True)
+        except BaseException as exc:  # noqa: BLE001 - of a fault too the client hears on its stream alone
+            work.fault = exc
+            _, response = replies.error(work.message_id, InternalError(), handshake=True)
         if response is not None:
             work.then = partial(_send, stream, response, work)
         return HttpResponse(202, b"Accepted", content_type=b"text/plain")
+
+    def joined(self, stream: SseStream) -> None:
+        """Know the session of *stream*, which is open now."""
+        self._streams[stream.nonce] = stream
 
     def left(self, stream: SseStream) -> None:
         """Forget the session of *stream*, whose client is gone."""
@@ -149,14 +173,13 @@ class SseEndpoint:
         if work.revision is None:
             work.message_id = jsonrpc.readable_id(value)
             raise InvalidRequest("the session has not begun; send initialize first")
-
-        def open_channel() -> tuple[str, Channel]:
-            return secrets.token_hex(12), SseChannel(stream)
-
-        response = self._in_session.take(value, work, open_channel)
+        came = self._in_session.take(value, work)
+        if isinstance(came, CallRequest):
+            self._calls.begin(came, SseChannel(stream), call_id=new_call_id())
+            return None
         if work.method in ("resources/subscribe", "resources/unsubscribe"):
             stream.uris = frozenset(sessions.subscriptions(self._db, stream.nonce))
-        return response
+        return came
 
     def _initialize(self, value: object, stream: SseStream, work: Work) -> bytes:
         work.message_id = jsonrpc.readable_id(value)

@@ -64,7 +64,10 @@ def answer(db: Database, record: Record, responses: Mapping[str, object], now_us
 
     Keys that were not asked are ignored; raises ``InvalidParams`` for what is no answer, of which nothing is kept.
     """
-    for key in [key for key in record.asked if key in responses]:
+    answered = [key for key in record.asked if key in responses]
+    if not answered:
+        return False
+    for key in answered:
         try:
             asks.read(replies.ask(record.asked[key]), responses[key])
         except InvalidAnswer as error:

@@ -73,6 +73,7 @@ class Work(msgspec.Struct):
     stored: bool = False
     then: Callable[[StoreUnavailable | None], None] | None = None
     refusal: str | None = None  # in words: an exception would keep its frames alive, and they this
+    fault: BaseException | None = None
 
     def refused(self, error: Error) -> None:
         """Note that the request is refused with *error*, for the journal and for who has to wait."""

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from mcpd.store.database import Database
 
+_SELECT = (
+    "SELECT id, direction, state, started_us, watch_until_us, finished_us, outage_us, reason, sessions FROM cutovers"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Cutover:
@@ -35,11 +39,6 @@ class Baseline:
     p50_us: int
     p95_us: int
     max_us: int
-
-
-_QUERY = (
-    "SELECT id, direction, state, started_us, watch_until_us, finished_us, outage_us, reason, sessions FROM cutovers"
-)
 
 
 def begin(db: Database, direction: str, now_us: int) -> int:
@@ -92,13 +91,16 @@ def keep_sessions(db: Database, number: int, sessions: str) -> None:
 
 def newest(db: Database, limit: int) -> list[Cutover]:
     """Return the last *limit* switches, newest first."""
-    return [Cutover(*row) for row in db.rows(f"{_QUERY} ORDER BY id DESC LIMIT ?", (limit,))]
+    return [Cutover(*row) for row in db.rows(f"{_SELECT} ORDER BY id DESC LIMIT ?", (limit,))]
 
 
-def get(db: Database, number: int) -> Cutover | None:
-    """Return the switch *number*, None if there is none."""
-    row = db.one(f"{_QUERY} WHERE id = ?", (number,))
-    return None if row is None else Cutover(*row)
+def supersede(db: Database, number: int, now_us: int) -> list[int]:
+    """End the watch of every switch before *number*; return which were watched."""
+    query = (
+        "UPDATE cutovers SET state = 'superseded', finished_us = ?, reason = 'by switch ' || ?"
+        " WHERE state = 'watching' AND id < ? RETURNING id"
+    )
+    return [int(row[0]) for row in db.rows(query, (now_us, number, number))]
 
 
 def add_baseline(db: Database, baseline: Baseline) -> None:

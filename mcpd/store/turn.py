@@ -75,6 +75,11 @@ class Turn:
             self._db.roll_back()
             raise self._lost
 
+    def abandon(self) -> None:
+        """Take back everything, since nobody will commit it."""
+        if self._begun:
+            self._db.roll_back()
+
     def _take_back(self, error: StoreUnavailable | None, *, single: bool) -> None:
         if not self._begun:
             self._lost = error  # locked: the requests behind this one must not each wait for the lock again

@@ -93,7 +93,15 @@ def convert(value: object, kind: type[msgspec.Struct], schema: Mapping[str, Any]
         raise InvalidParams(explain(str(exc), schema)) from exc
 
 
+_WORDS = {
+    "string": "a string", "array": "an array", "object": "an object", "boolean": "true or false",
+    "integer": "a whole number", "number": "a number", "null": "null",
+}  # fmt: skip
+_RANGES = (
+    ("minLength", "maxLength", " characters"), ("minItems", "maxItems", " items"), ("minimum", "maximum", ""),
+)  # fmt: skip
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
 _NAMED = re.compile(r"^Object (?P<fault>missing required field|contains unknown field) `(?P<name>[^`]+)`")
 
 
@@ -103,27 +111,47 @@ def explain(error: str, schema: Mapping[str, Any]) -> str:
     properties = schema["properties"]
     if named is not None and named["fault"].startswith("missing"):
         wanted = properties.get(named["name"], {})
-        return f"argument '{named['name']}' is missing; expected {expected(wanted)}"
+        return f"argument '{named['name']}' is missing; expected {expected(wanted, schema)}"
     if named is not None:
         return f"unknown argument '{named['name']}'; expected only {', '.join(properties)}"
     at = _AT.search(error)
     if at is None:
         return f"arguments: {error}"
     path = at["path"]
-    wanted = properties.get(re.split(r"[.\[]", path)[0], {})
-    inner = wanted.get("items", {}) if path.endswith("]") else wanted
-    return f"argument '{path}': {error[: at.start()]}; expected {expected(inner)}"
+    return f"argument '{path}': {error[: at.start()]}; expected {expected(_within(schema, path), schema)}"
 
 
-def expected(schema: Mapping[str, Any]) -> str:
-    """Say in words what *schema*, of one argument, allows."""
+def _within(schema: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """Return what *schema* says of the value at *path* (``a.b[0]``), nothing if it cannot be told."""
+    found = schema
+    for step in _STEP.findall(path):
+        inner = [each.get("items") if step[0] == "[" else each.get("properties", {}).get(step)
+                 for each in _alternatives(found, schema)]  # fmt: skip
+        found = next((each for each in inner if isinstance(each, Mapping)), {})
+    return found
+
+
+def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if "$ref" in schema:
+        return [root.get("$defs", {}).get(schema["$ref"].rpartition("/")[2], {})]
+    if "anyOf" in schema:
+        return [each for option in schema["anyOf"] for each in _alternatives(option, root)]
+    return [schema]
+
+
+def expected(schema: Mapping[str, Any], root: Mapping[str, Any] = {}) -> str:
+    """Say in words what *schema*, of one argument in that of all (*root*), allows."""
+    options = _alternatives(schema, root)
+    if options != [schema]:
+        return ", or ".join(expected(option, root) for option in options)
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
-    words = {"string": "a string", "array": "an array", "object": "an object", "boolean": "true or false"}
-    text = words.get(schema.get("type", ""), "another value")
+    text = _WORDS.get(schema.get("type", ""), "another value")
     if schema.get("type") == "array" and "type" in schema.get("items", {}):
         text += f" of {schema['items']['type']}s"
-    for low, high, unit in (("minLength", "maxLength", "characters"), ("minItems", "maxItems", "items")):
+    for low, high, unit in _RANGES:
         if high in schema:
-            text += f", {schema.get(low, 0)} to {schema[high]} {unit}"
+            text += f", {schema.get(low, 0)} to {schema[high]}{unit}"
+        elif low in schema:
+            text += f", {schema[low]} or more{unit}"
     return text

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from mcpd.agents.agent import Agent
 from mcpd.compliance.classes import Classification
+from mcpd.errors import InvalidParams, ToolFailed
 from mcpd.protocol.content import Text
 from mcpd.store import terminals
 from mcpd.store.terminals import LiveState
@@ -28,6 +29,8 @@ from mcpd.tools.context import Context
 
 _MEASURED = ("pid", "exit_status", "cpu_us", "memory_bytes", "tasks", "io_read_bytes", "io_write_bytes")
 _Verb = Literal["stop", "restart"]
+T = TypeVar("T")
+_Function = Callable[[Context, Any], Coroutine[Any, Any, T]]
 
 
 class ByName(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -215,6 +218,21 @@ def _measured(state: LiveState | None) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value is not None}
 
 
+def _told(function: _Function[T]) -> _Function[T]:
+    """Return *function* telling the model what is wrong with its input: no such agent, text that cannot be typed.
+
+    2025-11-25 server/tools (SEP-1303): errors of input validation are errors of the tool, which a model can mend.
+    """
+
+    async def told(context: Context, arguments: Any) -> T:
+        try:
+            return await function(context, arguments)
+        except InvalidParams as error:
+            raise ToolFailed(error.message) from error
+
+    return told
+
+
 def _tool(
     name: str,
     title: str,
@@ -228,13 +246,14 @@ def _tool(
     **hints: bool,
 ) -> AsyncTool:
     hints = {"idempotent": hints.get("read_only", False)} | hints
+    question = None if question is None else _told(question)
     return AsyncTool(
         name=name,
         title=title,
         description=description,
         arguments=arguments,
         result=result,
-        function=function,
+        function=_told(function),
         question=question,
         classification=classification,
         **hints,  # type: ignore[arg-type]

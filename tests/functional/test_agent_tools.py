@@ -169,6 +169,21 @@ def test_the_screen_and_its_history_are_read(alpha: Terminals, rpc: Rpc) -> None
     assert "expected" in refused(rpc, "read_agent_screen", agent="alpha", history_lines=-1).lower()
 
 
+def test_wrong_input_is_an_error_of_the_tool(alpha: Terminals, rpc: Rpc) -> None:
+    calls = [
+        ("get_agent", {"agent": "nosuch"}, "no agent 'nosuch'"),
+        ("read_agent_screen", {"agent": "nosuch"}, "no agent 'nosuch'"),
+        ("start_agent", {"agent": "../x"}, "no agent '../x'"),
+        ("stop_agent", {"agent": "nosuch"}, "no agent 'nosuch'"),
+        ("send_to_agent", {"agent": "alpha", "text": "\x07"}, "U+0007"),
+        ("send_to_agent", {"agent": "alpha", "text": "\U0001f389" * 20_000}, "80000 bytes"),
+    ]
+    for name, arguments, said in calls:
+        result = modern(rpc, "tools/call", {"name": name, "arguments": arguments}).json["result"]
+        assert result["isError"] is True, name
+        assert said in result["content"][0]["text"]
+
+
 def test_what_cannot_be_typed_is_refused_by_name(alpha: Terminals, rpc: Rpc) -> None:
     assert "U+001B" in refused(rpc, "send_to_agent", agent="alpha", text="\x1b[A")
     assert "claude-beta is not running" in refused(rpc, "send_to_agent", agent="beta", text="x")

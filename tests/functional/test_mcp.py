@@ -296,6 +296,7 @@ def test_an_unsupported_version_lists_the_supported_ones(shared_rpc: Daemon) -> 
         reply = modern(shared_rpc, "tools/list", {"_meta": meta}, headers={"MCP-Protocol-Version": version})
         assert (reply.status, reply.json["error"]["code"]) == (400, -32022)
         assert reply.json["error"]["data"] == {"supported": ALL, "requested": version}
+    assert reply.json["error"]["message"].startswith(f"protocol version '{HANDSHAKE}' begins with initialize; ")
 
 
 def test_a_header_mismatch_wins_over_an_unsupported_version(shared_rpc: Daemon) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -253,3 +255,59 @@ def test_clients_are_told_when_a_plugin_came(make_daemon: MakeDaemon, tmp_path: 
     call(rpc, "heartbeat", {"agent": "bob"})
     last = session_stream(rpc, session_id, heard.id).take(5)[-1]
     assert last.data["method"] == "notifications/resources/list_changed", "bob is new, and no other list changed"
+
+
+ENDING = """
+import asyncio, sys
+from mcpd.plugins.api import AsyncTool, Arguments, Plugin, Result, Tool
+def end(*_):
+    sys.exit(3)
+async def ends(*_):
+    end()
+async def task(context, arguments):
+    await asyncio.gather(ends(), asyncio.sleep(0.01))
+async def callback(context, arguments):
+    asyncio.get_running_loop().call_soon(end)
+    await asyncio.sleep(0.05)
+    return "went on"
+async def thread(context, arguments):
+    return await context.in_thread(end)
+def base(call, arguments):
+    raise BaseException("base")
+async def stays(context, arguments):
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+LATER = [("ends", ends), ("task", task), ("callback", callback), ("thread", thread), ("stays", stays)]
+AT_ONCE = [("end", end), ("base", base)]
+PLUGIN = Plugin(
+    tools=[AsyncTool(name=name, title="T", description="It ends.", function=function) for name, function in LATER]
+    + [
+        Tool(name=name, title="T", description="It ends.", arguments=Arguments, result=Result, function=function)
+        for name, function in AT_ONCE
+    ]
+)
+"""
+
+
+def test_a_plugin_cannot_end_the_daemon_and_a_signal_does(make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    rpc = make_daemon(plugins.put(tmp_path, ending=ENDING))
+    for name in ("ends", "task", "thread", "end", "base"):
+        assert call(rpc, name).json["error"] == {
+            "code": -32603,
+            "message": "internal error; the journal has the details",
+        }
+    assert call(rpc, "callback").json["result"]["content"][0]["text"] == "went on"
+    assert call(rpc, "heartbeat", {"agent": "alice"}).json["result"]["isError"] is False
+    assert rpc.log().count("SystemExit: 3") >= 5
+    rpc.stderr.write_text("")
+    assert rpc.stop() == 0
+    rpc.start()
+    with socket.create_connection(("127.0.0.1", rpc.port)) as client:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "stays"}}).encode()
+        head = "POST /jsonrpc HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert call(rpc, "heartbeat", {"agent": "alice"}).json["result"]["isError"] is False
+    assert rpc.stop(signal.SIGINT) == 0

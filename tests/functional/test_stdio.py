@@ -443,9 +443,23 @@ def test_files_will_do_as_well_as_pipes(rpc: Daemon, tmp_path: Path) -> None:
 
 
 def test_a_wrong_command_line() -> None:
-    for options in (["--timeout", "-1"], ["--timeout", "x"], ["--what"]):
+    wrong = (
+        (["--timeout", "-1"], b"expected seconds, got -1"),
+        (["--timeout", "x"], b"expected seconds, got x"),
+        (["--what"], b"--what"),
+    )
+    for options, said in wrong:
         done = subprocess.run(
             command(Path("/none"), *options), capture_output=True, env=environment(), timeout=TIMEOUT_S, check=False
         )
         assert done.returncode == 64, options
         assert done.stdout == b""
+        assert said in done.stderr
+
+
+def test_a_file_that_is_no_socket_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "mcp.sock"
+    path.touch()
+    done = run(path, "--timeout", "600")
+    assert (done.returncode, len(done.stdout.splitlines())) == (69, 1)
+    assert f"{path} is no socket; expected that of mcpd-rpc" in done.stderr.decode()

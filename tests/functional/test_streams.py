@@ -139,15 +139,41 @@ def test_a_changed_prompt_is_told(rpc: Daemon) -> None:
     assert stream.take(1)[0].data["method"] == "notifications/prompts/list_changed"
 
 
-def test_a_session_has_one_stream_and_a_newer_one_ends_the_older(rpc: Daemon) -> None:
+def test_of_a_sessions_streams_the_newest_tells_and_the_older_when_it_is_gone(rpc: Daemon) -> None:
     session_id = initialize(rpc).headers["Mcp-Session-Id"]
-    older = session_stream(rpc, session_id)
-    older.take(1)
-    newer = session_stream(rpc, session_id)
-    newer.take(1)
-    assert list(older.events()) == []
+    older, newer = (session_stream(rpc, session_id) for _ in range(2))
+    for stream in (older, newer):
+        stream.take(1)
     call(rpc, "register_component", name="api", owner="a")
     assert newer.take(1)[0].data["method"] == CHANGED
+    newer.close()
+    call(rpc, "register_component", name="after", owner="a")
+    told = older.take(1)
+    assert [event.data["method"] for event in told] == [CHANGED]  # once: it does not repeat what the newer told
+    assert told[0].id is not None
+    older.close()
+
+
+def test_a_head_opens_no_stream(rpc: Daemon) -> None:
+    session_id = initialize(rpc).headers["Mcp-Session-Id"]
+    stream = session_stream(rpc, session_id)
+    stream.take(1)
+    for path, headers in (("/mcp", {"Mcp-Session-Id": session_id}), ("/sse", {})):
+        head = rpc.request("HEAD", path, headers={"Accept": "text/event-stream", **headers})
+        assert (head.status, head.headers["Content-Type"], head.body) == (200, "text/event-stream", b"")
+    call(rpc, "register_component", name="api", owner="a")
+    assert stream.take(1)[0].data["method"] == CHANGED
+    stream.close()
+
+
+def test_what_has_gone_can_be_unsubscribed_from(rpc: Daemon) -> None:
+    session_id = initialize(rpc).headers["Mcp-Session-Id"]
+    call(rpc, "register_component", name="api", owner="a")
+    uri = {"uri": "component://api"}
+    assert in_session(rpc, session_id, "resources/subscribe", uri).json["result"] == {}
+    for gone in (uri, {"uri": "component://never"}):
+        assert in_session(rpc, session_id, "resources/unsubscribe", gone).json["result"] == {}
+    assert in_session(rpc, session_id, "resources/unsubscribe", {"uri": 5}).json["error"]["code"] == -32602
 
 
 def test_a_stream_needs_a_session_and_a_client_that_takes_one(shared_rpc: Daemon) -> None:

@@ -36,7 +36,7 @@ class Target:
         self._core.calls.finished = self._finished
         self._heads = HeadMemory()
         self._runner = asyncio.Runner()
-        self._faults: list[Exception] = []
+        self._faults: list[BaseException] = []
 
     def feed(self, data: bytes) -> int:
         """Send *data* in two pieces, cut where its first byte says; return how many requests it made.
@@ -79,8 +79,8 @@ class Target:
 
     def _answer(self, exchange: Exchange) -> Connection:
         (answer,) = self._core.answer_turn([exchange], 1)
-        if answer.fault is not None:
-            raise answer.fault
+        if answer.work.fault is not None:
+            raise answer.work.fault
         if isinstance(answer.response, HttpResponse) and answer.response.body[:1] in b"{[":
             orjson.loads(answer.response.body or b"{}")
         connection = Connection()

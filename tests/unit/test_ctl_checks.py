@@ -12,7 +12,7 @@ from mcpd.agents import files
 from mcpd.agents.machine import Machine
 from mcpd.backup import proof
 from mcpd.ctl import health
-from mcpd.ctl.checks import agents, backups, database, ports, units
+from mcpd.ctl.checks import agents, backups, database, legacy, ports, units
 from mcpd.ctl.checks.check import Check, Outcome, failed, ok, skipped, warning
 from mcpd.ctl.checks.database import Facts
 from mcpd.ctl.checks.ports import Holder, Probe
@@ -243,6 +243,21 @@ def test_a_holder_whom_the_kernel_hides_is_called_so() -> None:
 )
 def test_the_daemons_own_port_is_judged_by_its_answer(probe: Probe, holders: list[Holder], expected: Check) -> None:
     assert ports.judge_probe("port 8099", probe, holders) == expected
+
+
+@pytest.mark.parametrize(
+    ("probe", "expected"),
+    [
+        (Probe(duration_ms=1.6), ok("port 8099", "the old system answers in 2 ms")),
+        (Probe("does not answer"), failed("port 8099", "does not answer", legacy.LOGS)),
+    ],
+)
+def test_while_the_old_system_serves_nothing_advises_to_end_it(probe: Probe, expected: Check) -> None:
+    checks = legacy.judge(probe, 8099)
+    assert outcomes(checks) == {"mcp-legacy.target": "warning", "units": "skipped", "port 8099": expected.outcome}
+    assert checks[-1] == expected
+    assert health.is_healthy(checks) is (probe.wrong is None)
+    assert "mcp.target" not in "".join(check.advice for check in checks)
 
 
 MIB = 1 << 20

@@ -26,6 +26,7 @@ COMPUTED = {
     ("ctl/cutover/record.py", "f'cutover.{direction}'"): SWITCHES,
     ("ctl/cutover/record.py", "topic"): SWITCHES,
     ("ctl/cutover/record.py", "SESSION"): {"cutover.session"},
+    ("ctl/cutover/record.py", "SUPERSEDED"): {"cutover.superseded"},
     ("ctl/downgrade/flow.py", "TAKEN_BACK"): {"upgrade.taken_back"},
     ("tools/base.py", "topic"): set(CATALOGUE),  # Call.event itself
 }

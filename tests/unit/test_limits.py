@@ -45,4 +45,4 @@ def test_hacking_stays_short() -> None:
     hacking = ROOT.parent / "HACKING.md"
     if not hacking.exists():
         pytest.skip("not in a checkout")
-    assert hacking.read_text().count("\n") <= 160
+    assert hacking.read_text().count("\n") <= 170

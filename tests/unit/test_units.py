@@ -13,6 +13,7 @@ import pytest
 
 from mcpd.agents import generator, names
 from mcpd.agents.agent import Agent
+from mcpd.ctl.cutover import standing
 
 ROOT = Path(__file__).parents[2]
 UNITS = sorted(path for path in (ROOT / "units").iterdir() if path.is_file())
@@ -20,7 +21,8 @@ SERVICES = [path for path in UNITS if path.suffix == ".service"]
 DAEMONS = [path for path in SERVICES if path.name.startswith("mcpd-")]
 LEGACY = ROOT / "units" / "mcp-legacy@.service"
 THAW = ROOT / "units" / "mcp-thaw.service"
-AGENTS = [path for path in SERVICES if path not in (*DAEMONS, LEGACY, THAW)]
+CUTOVER = ROOT / "units" / "mcp-cutover.service"
+AGENTS = [path for path in SERVICES if path not in (*DAEMONS, LEGACY, CUTOVER, THAW)]
 INSTANCE = Agent("docs", 9000, "Docs", workdir="/var/lib/mcp-agents/docs")
 GUEST = str(ROOT / "packaging" / "guest")
 UNIT_DIRECTORY = "usr/lib/systemd/system"
@@ -114,7 +116,9 @@ def test_an_agent_s_unit_has_a_name_that_the_sandbox_does_not_apply_to(service: 
 
 
 @pytest.mark.parametrize(
-    "unit", [u for u in UNITS if u.suffix not in (".target", ".slice") and u != THAW], ids=lambda path: path.name
+    "unit",
+    [u for u in UNITS if u.suffix not in (".target", ".slice") and u not in (CUTOVER, THAW)],
+    ids=lambda path: path.name,
 )
 def test_a_unit_stops_with_the_target(unit: Path) -> None:
     """Agents by way of a target that a restart of mcp.target spares."""
@@ -139,6 +143,13 @@ def test_no_socket_of_the_manager_has_a_name_that_an_agent_can_have() -> None:
         (name,) = values(ROOT / "units" / unit, "FileDescriptorName")
         assert not names.is_name(name), unit
     assert values(ROOT / "units" / "mcp-terminal@.socket", "FileDescriptorName") == ["%i"]
+
+
+def test_the_watch_over_a_cut_over_survives_the_way_back_and_comes_with_the_target_alone() -> None:
+    assert CUTOVER.name == standing.WATCH
+    assert not values(CUTOVER, "PartOf")
+    assert values(CUTOVER, "WantedBy") == values(CUTOVER, "After") == ["mcp.target"]
+    assert CUTOVER.name not in values(ROOT / "units" / "mcp.target", "Wants")
 
 
 def test_the_old_system_and_mcpd_exclude_each_other_and_wait_for_the_ports() -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from mcpd.config import Cutover
 from mcpd.ctl.checks.check import Check, Outcome
 
-CRITERIA = ("availability", "latency", "terminals", "corruption", "errors", "report")
-"""By the keys of the configuration's section, which say what follows when one is not fulfilled."""
+CRITERIA = ("corruption", "availability", "latency", "terminals", "errors", "report")
+"""By the keys of the configuration's section, which say what follows when one is not fulfilled; causes come first."""
 
 SLOW_LOOKS = 3  # one slow look may be the machine's
 _CORRUPTION = frozenset({"database", "integrity", "schema"})

@@ -97,7 +97,7 @@ class Flow:
         if not switching.runs_systemd():
             raise Unreachable("systemd does not run this machine, so it cannot switch")
         old.install(self.settings.legacy)
-        with files.alone(old.DROP_IN.parent, "switch"):
+        with files.alone(old.DROP_IN.parent, "switch between mcpd and the old system"):
             yield
 
     def _keep_baseline(self) -> None:

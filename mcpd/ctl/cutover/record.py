@@ -19,8 +19,9 @@ from mcpd.store import cutovers, events
 from mcpd.store.cutovers import Baseline, Cutover
 from mcpd.store.database import Database, store_errors
 
-REPORT, ALERT, SESSION = "cutover.report", "cutover.alert", "cutover.session"
+REPORT, ALERT, SESSION, SUPERSEDED = "cutover.report", "cutover.alert", "cutover.session", "cutover.superseded"
 _TOLD = ("watch_until_us", "finished_us", "outage_us", "reason")
+_MAX_KNOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +78,33 @@ class Record:
 
     def newest(self) -> Cutover | None:
         """Return the last switch, None if there was none; one that the database could not note, too."""
+        return next(iter(self._known()), None)
+
+    def get(self, number: int) -> Cutover | None:
+        """Return the switch *number*, None where nothing is known of it any more."""
+        return next((each for each in self._known() if each.id == number), None)
+
+    def settled(self) -> Cutover | None:
+        """Return the last switch that took place, None if there was none: neither one at work nor one that failed."""
+        return next((each for each in self._known() if each.state not in ("switching", "failed")), None)
+
+    def _known(self) -> list[Cutover]:
         try:
             with self.opened() as db:
-                found = cutovers.newest(db, 1)
+                found = cutovers.newest(db, _MAX_KNOWN)
         except Error:
             if not unwritten.load(self.path):
                 raise
             found = []
-        return next(iter(unwritten.merged(self.path, found)), None)
+        return unwritten.merged(self.path, found)
 
-    def get(self, number: int) -> Cutover:
-        """Return the switch *number*, which is there."""
-        with self.opened() as db:
-            found = cutovers.get(db, number)
-            assert found is not None
-            return found
+    def supersede(self, number: int) -> None:
+        """End the watch of every switch before *number*, whose place that has taken; an event for each."""
+        with self.opened() as db, db.transaction():
+            ended_us = now_us()
+            more = {"finished_us": ended_us, "reason": f"by switch {number}"}
+            for each in cutovers.supersede(db, number, ended_us):
+                events.add(db, ended_us, SUPERSEDED, None, {"cutover": each, **more})
 
     def keep_baseline(self, baseline: Baseline) -> None:
         """Keep *baseline*."""

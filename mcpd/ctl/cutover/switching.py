@@ -108,6 +108,11 @@ def runs_systemd() -> bool:
     return Path("/run/systemd/system").is_dir()
 
 
+def old_serves() -> bool:
+    """Say whether the old system has the ports, by the word of systemd."""
+    return runs_systemd() and is_active(LEGACY)
+
+
 def prefer(target: str) -> None:
     """Let *target*, and not the other one, come back after a reboot."""
     systemctl("disable", MCPD if target == LEGACY else LEGACY)

@@ -11,7 +11,8 @@ from mcpd.ctl.cutover.switching import MCPD
 from mcpd.errors import Error
 
 _DAEMONS = ("mcpd-*.socket", "mcpd-*.path", "mcpd-*.timer", "mcp-terminal@*.socket", "mcpd-*.service")
-_WATCHES = "mcp-watch@*.service"  # each wants the manager's socket, again and again
+# Each of the first wants the manager's socket, again and again; the other would take the pause for a failure.
+_WATCHES = ("mcp-watch@*.service", "mcp-cutover.service")
 
 
 @dataclass(slots=True)
@@ -28,11 +29,11 @@ def paused(port: int) -> Iterator[Pause]:
     *port* is mcpd-rpc's.
     """
     pause, was_active = Pause(), switching.is_active(MCPD)
-    watches = [line.split()[0] for line in _listed(_WATCHES) if line]
+    watches = [line.split()[0] for line in _listed(*_WATCHES) if line]
     with switching.Knocker(port) as knocker:
         try:
             # The target itself goes on: agents stop with it.
-            switching.systemctl("stop", *_DAEMONS, _WATCHES)
+            switching.systemctl("stop", *_DAEMONS, *_WATCHES)
             yield pause
         except Error as error:
             try:
@@ -57,6 +58,6 @@ def _resume(watches: Sequence[str], knocker: switching.Knocker, *, was_active: b
         knocker.wait_answered()
 
 
-def _listed(pattern: str) -> list[str]:
-    shown = switching.systemctl("list-units", "--plain", "--no-legend", "--no-pager", "--state=active", pattern)
+def _listed(*patterns: str) -> list[str]:
+    shown = switching.systemctl("list-units", "--plain", "--no-legend", "--no-pager", "--state=active", *patterns)
     return shown.splitlines()

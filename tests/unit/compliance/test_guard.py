@@ -35,7 +35,7 @@ def test_nobody_else_is_let_in(db: Database, tmp_path: Path, operation: str, cal
     before = db.rows("SELECT * FROM sqlite_sequence")
     [answer] = core.answer_turn([Exchange(http, caller)], 1)
     assert isinstance(answer.response, HttpResponse)
-    assert (answer.response.status, answer.fault) == (403, None)
+    assert (answer.response.status, answer.work.fault) == (403, None)
     assert words in orjson.loads(answer.response.body)["error"]
     assert db.rows("SELECT * FROM sqlite_sequence") == before
     assert not (tmp_path / "compliance.key").exists()

@@ -53,6 +53,12 @@ def test_everything_else_that_is_seen_is_judged() -> None:
     assert wrong["errors"] == "2 in the journal, the last: b"
 
 
+def test_a_damaged_database_is_the_reason_and_not_what_follows_from_it() -> None:
+    look = Look((failed("port 8099", "refuses", ""), failed("database", "is damaged", "")), None, ("a",), 0)
+    wrong = criteria.judge(look, None, SETTINGS)
+    assert criteria.decide([wrong], SETTINGS) == "corruption: database: is damaged"
+
+
 @given(st.integers(1, 10**6), st.integers(1, 10**6))
 def test_latency_is_compared_with_the_baseline(p95_us: int, baseline_us: int) -> None:
     wrong = criteria.judge(dataclasses.replace(GOOD, p95_us=p95_us), baseline_us, SETTINGS)

@@ -422,7 +422,10 @@ def test_a_target_that_is_locked_is_left_alone(
 
 
 def test_one_migration_at_a_time(tmp_path: Path, target: Path, migrate: Migrate) -> None:
-    with files.alone(target.parent, "migration"), pytest.raises(StoreUnavailable, match="another migration"):
+    with (
+        files.alone(target.parent, "migration"),
+        pytest.raises(StoreUnavailable, match="another migration is at work"),
+    ):
         migrate(old.make(tmp_path / "old.db", "a"))
     assert not files.is_locked(target.parent)
 

@@ -86,3 +86,18 @@ def test_a_batch_has_at_least_one_message_and_not_too_many() -> None:
         with pytest.raises(InvalidRequest):
             jsonrpc.split_batch(wrong)
     assert jsonrpc.join_batch([b"1", b"2"]) == b"[1,2]"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ({"code": 1, "message": "no"}, "no"),
+        (None, "an error without a message, null"),
+        ("boom", 'an error without a message, "boom"'),
+        ({"message": 5}, 'an error without a message, {"message":5}'),
+    ],
+)
+def test_an_answer_with_an_error_says_it_in_words(error: object, words: str) -> None:
+    answer = jsonrpc.response({"jsonrpc": "2.0", "id": "x", "error": error})
+    assert answer is not None
+    assert answer.error == words

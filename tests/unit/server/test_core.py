@@ -62,7 +62,7 @@ def test_a_fault_of_ours_takes_back_only_its_own_request(db: Database) -> None:
     answers = core.answer_turn(
         [tool("heartbeat", agent="a"), tool("broken", agent="a"), tool("heartbeat", agent="b")], 7
     )
-    assert [("result" in body(answer), answer.fault is None) for answer in answers] == [
+    assert [("result" in body(answer), answer.work.fault is None) for answer in answers] == [
         (True, True), (False, False), (True, True),
     ]  # fmt: skip
     assert body(answers[1])["error"] == {"code": -32603, "message": "internal error; the journal has the details"}

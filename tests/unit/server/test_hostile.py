@@ -93,7 +93,7 @@ def test_no_message_breaks_the_core(db: Database, endpoint: str, session: str | 
             for message in messages
         ]
         for answer in core.answer_turn(exchanges, 1):
-            assert answer.fault is None, answer.fault
+            assert answer.work.fault is None, answer.work.fault
             if not isinstance(answer.response, HttpResponse):
                 continue
             _check(answer.response)

@@ -51,7 +51,7 @@ class Server:
         data = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
         http = HttpRequest(method, path, "", lines, data, True, "1.1", duplicated)
         [answer] = self.core.answer_turn([Exchange(http, caller)], self.now_us)
-        assert answer.fault is None
+        assert answer.work.fault is None
         assert isinstance(answer.response, HttpResponse)
         self.headers = answer.response.headers
         return answer.response.status, orjson.loads(answer.response.body) if answer.response.body else None

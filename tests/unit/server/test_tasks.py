@@ -121,6 +121,10 @@ def test_a_task_asks_and_takes_its_answers_in_parts(db: Database) -> None:
         answer = await site.modern("tasks/update", BOTH, taskId=task_id, inputResponses={"age": OLD}).answer()
         assert "error" not in answer
         assert text(await settled(site, task_id)) == "{'name': 'Bob'} [{'name': 'Bob'}, {'age': 99}]"
+        done, heard = await get(site, task_id), db.value("SELECT max(seq) FROM events")
+        late = await site.modern("tasks/update", BOTH, taskId=task_id, inputResponses={"age": OLD}).answer()
+        assert "error" not in late
+        assert (await get(site, task_id), db.value("SELECT max(seq) FROM events")) == (done, heard)
 
     play(db, scene)
 
