@@ -110,7 +110,7 @@ def test_the_stop_of_the_target_thaws_and_stops_and_its_restart_does_not(frozen:
 
 
 def test_an_agent_whose_command_ended_is_listed_with_its_status(guest: Guest) -> None:
-    write(guest, "short", 'port = 9121\nrestart = "no"\ncommand = "exit 3"')
+    guest.exec("mcpctl", "agent", "add", "short", "--restart", "no", "--command", "exit 3")
     guest.exec("mcpctl", "agent", "start", "short")
     eventually(lambda: does(guest, "short") == "exited (status 3)")
     eventually(lambda: "exited (status 3)" in as_operator(guest, "agent", "list"))
