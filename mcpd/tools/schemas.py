@@ -135,7 +135,8 @@ def _alternatives(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[Ma
     if "$ref" in schema:
         return [root.get("$defs", {}).get(schema["$ref"].rpartition("/")[2], {})]
     if "anyOf" in schema:
-        return [each for option in schema["anyOf"] for each in _alternatives(option, root)]
+        found = [each for option in schema["anyOf"] for each in _alternatives(option, root)]
+        return sorted(found, key=lambda option: option.get("type") == "null")  # where msgspec has it differs by version
     return [schema]
 
 

@@ -266,4 +266,4 @@ def test_the_configured_ports_are_taken_and_the_default_ones_free(admin: Path) -
         (admin / f"a{port}.toml").write_text(f"port = {port}\n")
     found = files.load((SHIPPED, admin), Machine(MACHINE.users, ports=Ports(9099, 8093)))
     assert {name for name in found.agents if name not in PORTS} == {"a8099", "a8100", "a9100"}
-    assert [fault.message for fault in found.faults] == ["port 9099 is mcpd-rpc's", "port 8093 is mcpd-ws's"]
+    assert {fault.message for fault in found.faults} == {"port 9099 is mcpd-rpc's", "port 8093 is mcpd-ws's"}
