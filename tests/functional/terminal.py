@@ -31,7 +31,8 @@ class Terminal:
     """The terminal of the agent *name*, which runs *command*; socket paths are short, pytest's directories are not."""
 
     def __init__(self, command: str, *, name: str = "tester", restart: str = "no") -> None:
-        self._directory = tempfile.TemporaryDirectory(prefix="mcpd")
+        # The shell in it may still write when the server has gone.
+        self._directory = tempfile.TemporaryDirectory(prefix="mcpd", ignore_cleanup_errors=True)
         self.home = Path(self._directory.name)
         self.runtime = self.home / name
         self.runtime.mkdir()
@@ -41,6 +42,7 @@ class Terminal:
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
             "SHELL": "/bin/bash",
+            "HISTFILE": "/dev/null",
             "LANG": "C.UTF-8",
             "AGENT_NAME": name,
             "CLAUDE_PROJECT_DIR": str(self.home),
