@@ -119,8 +119,13 @@ def denied(exc: PermissionError | Error) -> AccessDenied:
     """Return the answer where this user may not use a file, as *exc* has it: which, and what to do."""
     if isinstance(exc, Error):
         return AccessDenied(f"{exc.message}; {_AS_ROOT}")
+    return AccessDenied(f"{described(exc)}; {_AS_ROOT}")
+
+
+def described(exc: OSError) -> str:
+    """Return which file *exc* is about, if it says so, and what is the matter; of a copy, what was to be written."""
     where = f"{exc.filename2 or exc.filename}: " if exc.filename else ""
-    return AccessDenied(f"{where}{exc.strerror or exc}; {_AS_ROOT}")
+    return f"{where}{exc.strerror or exc}"
 
 
 _AS_ROOT = "run as root, by sudo"

@@ -17,7 +17,7 @@ from mcpd.backup import age, archive, proof, retention
 from mcpd.backup.agents import FOLDER, States
 from mcpd.backup.archive import Backup
 from mcpd.backup.retention import Rules
-from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavailable, denied
+from mcpd.errors import AccessDenied, ConfigError, SourceUnusable, StoreUnavailable, denied, described
 from mcpd.store import schema, snapshot, succession
 from mcpd.store.foreign import Foreign
 
@@ -345,5 +345,5 @@ def _files_as_errors(directory: Path | None = None) -> Iterator[None]:
     except PermissionError as exc:
         raise denied(exc) from exc
     except OSError as exc:
-        where = exc.filename2 or exc.filename or directory  # of a copy, what was written
-        raise StoreUnavailable(f"{where}: {exc.strerror or exc}" if where else str(exc)) from exc
+        where = f"{directory}: " if directory and not exc.filename else ""
+        raise StoreUnavailable(f"{where}{described(exc)}") from exc

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from mcpd import files
-from mcpd.errors import SourceUnusable, StoreUnavailable
+from mcpd.errors import SourceUnusable, StoreUnavailable, described
 from mcpd.store import schema
 from mcpd.store.foreign import Foreign
 
@@ -56,8 +56,7 @@ def take(database: Path, version: str, before: str, keep: int) -> Snapshot | Non
                 _remove(old.path)
             return made
     except OSError as exc:
-        where = f"{exc.filename}: " if exc.filename else ""
-        raise StoreUnavailable(f"{where}{exc.strerror or exc}") from exc
+        raise StoreUnavailable(described(exc)) from exc
 
 
 def _take(database: Path, directory: Path, version: str, before: str) -> Snapshot:

@@ -19,7 +19,7 @@ from pathlib import Path
 from mcpd import config, files
 from mcpd.ctl import output
 from mcpd.ctl.client import Refused
-from mcpd.errors import AccessDenied, ConfigError, UsageError, denied
+from mcpd.errors import AccessDenied, ConfigError, UsageError, denied, described
 from mcpd.hooks import settings
 from mcpd.hooks.events import EVENTS
 from mcpd.hooks.settings import Document
@@ -179,7 +179,7 @@ def _refused_by_the_system() -> Iterator[None]:
     except PermissionError as exc:
         raise denied(exc) from exc
     except OSError as exc:
-        raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
+        raise ConfigError(described(exc)) from exc
 
 
 def _print(rows: list[tuple[str, str, str]], *, as_json: bool) -> None:

@@ -43,7 +43,7 @@ from mcpd.ctl import (
     waiting,
 )
 from mcpd.ctl.command import Command, Parser, add_common
-from mcpd.errors import AccessDenied, Error, UsageError, denied
+from mcpd.errors import AccessDenied, Error, UsageError, denied, described
 
 NAME = "mcpctl"
 _BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -140,7 +140,7 @@ def _complain(error: Error, *, as_json: bool) -> int:
 def _fault(exc: Exception) -> str:
     """Say what went wrong that nobody foresaw, and where, for the report of it."""
     if isinstance(exc, OSError):
-        return f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc.strerror or exc)
+        return described(exc)
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     return f"internal error, please report it: {type(exc).__name__}: {exc} ({Path(frame.filename).name}:{frame.lineno})"
 

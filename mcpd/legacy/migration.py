@@ -22,7 +22,7 @@ from typing import Literal
 import orjson
 
 from mcpd import __version__, files
-from mcpd.errors import ConfigError, SourceUnusable, StoreUnavailable
+from mcpd.errors import ConfigError, SourceUnusable, StoreUnavailable, described
 from mcpd.legacy import mapping, report, rows
 from mcpd.legacy.report import Report, SourceReport, TableReport, VerificationFailed
 from mcpd.legacy.rows import Torn
@@ -289,8 +289,7 @@ def _nothing_changed() -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        where = f"{exc.filename}: " if exc.filename else ""
-        raise StoreUnavailable(f"{where}{exc.strerror}; {_UNCHANGED}") from exc
+        raise StoreUnavailable(f"{described(exc)}; {_UNCHANGED}") from exc
     except StoreUnavailable as error:
         raise StoreUnavailable(f"{error.message}; {_UNCHANGED}") from error
 

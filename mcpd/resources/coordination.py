@@ -19,6 +19,9 @@ from mcpd.times import rfc3339, stated
 Described = Callable[[], Mapping[str, Agent]]
 """Return the agents that have a file, by name."""
 
+ReadAgent = Callable[[Reading, str, str, Described], Content]
+"""Return what there is to read of the agent that a URI names."""
+
 MAX_CLAIMS = 500
 RECENT = 50
 _OF_FILE = ("title", "role", "port", "user", "workdir", "limits")
@@ -122,20 +125,31 @@ ACTIVITIES = Resource(
 )
 
 
-def agent_template(described: Described) -> Template:
-    """Return the template of agents, those that were heard of and those that *described* says have a file."""
+def _of_agents(described: Described, read: ReadAgent, *, prefix: str, title: str, description: str) -> Template:
+    """Return a template with a member for each agent that was heard of, or that *described* says has a file."""
     return Template(
-        prefix="agent://",
+        prefix=prefix,
         variable="name",
-        name="Agent",
+        name=title,
+        title=title,
+        description=description,
+        mime_type=JSON,
+        read=lambda reading, uri, value: read(reading, uri, value, described),
+        watched=True,
+        names=lambda db, after, limit: names.after(db, "agents", after, limit, described()),
+        complete=lambda db, beginning, limit: names.beginning(db, "agents", beginning, limit, described()),
+    )
+
+
+def agent_template(described: Described) -> Template:
+    """Return the template of what agents do."""
+    return _of_agents(
+        described,
+        _agent,
+        prefix="agent://",
         title="Agent",
         description="An agent's status, current task, when it was last heard of, the claims it holds, and, live from"
         " its terminal, what it does and consumes.",
-        mime_type=JSON,
-        read=lambda reading, uri, value: _agent(reading, uri, value, described),
-        watched=True,
-        names=lambda db, after, limit: names.after(db, "agents", after, limit, described()),
-        complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit, described()),
     )
 
 
@@ -155,16 +169,11 @@ COMPONENT = Template(
 
 def config_template(described: Described) -> Template:
     """Return the template of what agents are: what their file says, as *described*, and what they said themselves."""
-    return Template(
+    return _of_agents(
+        described,
+        _config,
         prefix="config://agents/",
-        variable="name",
-        name="Agent configuration",
         title="Agent configuration",
         description="What an agent is: title, role, port, user, directory and limits from its file, and what it"
         " registered: status, capabilities, metadata and times; null where there is no file, or it said nothing yet.",
-        mime_type=JSON,
-        read=lambda reading, uri, value: _config(reading, uri, value, described),
-        watched=True,
-        names=lambda db, after, limit: names.after(db, "agents", after, limit, described()),
-        complete=lambda db, prefix, limit: names.beginning(db, "agents", prefix, limit, described()),
     )

@@ -13,7 +13,7 @@ from typing import Literal
 from mcpd import files
 from mcpd.config import Legacy
 from mcpd.ctl.cutover import old
-from mcpd.errors import SourceBusy, SourceDamaged, SourceUnusable, StoreUnavailable
+from mcpd.errors import SourceBusy, SourceDamaged, SourceUnusable, StoreUnavailable, described
 from mcpd.legacy import mapping, migration, preflight
 from mcpd.store import foreign
 
@@ -130,5 +130,4 @@ def _files_as_errors() -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        where = f"{exc.filename}: " if exc.filename else ""
-        raise StoreUnavailable(f"{where}{exc.strerror or exc}") from exc
+        raise StoreUnavailable(described(exc)) from exc

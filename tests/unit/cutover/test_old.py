@@ -14,14 +14,6 @@ from mcpd.ctl.cutover import old, switching
 from mcpd.errors import ConfigError, Unreachable
 
 
-@pytest.fixture
-def legacy(tmp_path: Path) -> Legacy:
-    directory = tmp_path / "old"
-    directory.mkdir()
-    (directory / "server.py").touch()
-    return Legacy(str(directory), ("server.py",), str(tmp_path / "mcp_state.db"))
-
-
 @pytest.mark.parametrize(
     ("legacy", "said"),
     [

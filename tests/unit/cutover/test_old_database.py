@@ -47,14 +47,6 @@ old_database.restore(Path(sys.argv[1]), legacy)
 """
 
 
-@pytest.fixture
-def legacy(tmp_path: Path) -> Legacy:
-    directory = tmp_path / "old"
-    directory.mkdir()
-    (directory / "server.py").touch()
-    return Legacy(str(directory), ("server.py",), str(tmp_path / "mcp_state.db"))
-
-
 def database(path: Path, rows: int, table: str = "activities") -> Path:
     connection = sqlite3.connect(path)
     with connection:
